@@ -1,0 +1,1 @@
+"""Glassbox: everything the studio does, without a screen. Rooms and doors are described in docs/architecture.md."""

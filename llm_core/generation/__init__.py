@@ -1,0 +1,1 @@
+"""Sampling, decoding with state, and the likelihood of given text."""

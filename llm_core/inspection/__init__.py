@@ -1,0 +1,1 @@
+"""Taps into a forward pass: attention, influence, hidden units."""

@@ -1,0 +1,1 @@
+"""From a batch to a summed loss and a token count."""

@@ -1,0 +1,1 @@
+"""One loop: optimizers, schedules, precision, checkpoints, observers."""
