@@ -1,0 +1,145 @@
+"""Changing a configuration by dotted names, as `--set model.num_layers=4` does, and naming what differs between two.
+
+Not here: which settings exist (`schema.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from llm_core.config.errors import UserError
+from llm_core.config.model import MODEL_CONFIGS
+from llm_core.config.run import RunConfig, config_from_dict
+from llm_core.config.schema import SettingDescription, describe_run
+
+
+def apply_overrides(config: RunConfig, assignments: Iterable[str]) -> RunConfig:
+    """The configuration with assignments such as "model.num_layers=4" applied from left to right.
+
+    Setting `model.kind` resets the other model settings to that family's defaults. Bounds and combinations are checked once,
+    after the last assignment, so that two settings can change together.
+
+    Raises:
+        UserError: for an unknown name, a value that does not fit its type, or a combination that cannot work.
+    """
+    values = config.model_dump(mode="json")
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        path = path.strip()
+        if not equals:
+            raise UserError(
+                "A setting is written as name=value", value=assignment, remedy="For example --set model.num_layers=4"
+            )
+        description = _find(path, values["model"]["kind"])
+        value = read_value(description, text)
+        if path == "model.kind":
+            if value != values["model"]["kind"]:
+                values["model"] = MODEL_CONFIGS[str(value)]().model_dump(mode="json")
+            continue
+        _assign(values, path, value)
+    return config_from_dict(values)
+
+
+def read_value(description: SettingDescription, text: str) -> Any:
+    """The text of one value as the setting's own type; "none" or nothing clears an optional one. Raises UserError."""
+    stripped = text.strip()
+    if description.optional and stripped.lower() in ("", "none", "null"):
+        return None
+    try:
+        return _READERS[description.type](text)
+    except ValueError as error:
+        limit = " | ".join(description.choices) or description.type
+        raise UserError(f"Setting {description.path} cannot read this value", value=text, limit=limit) from error
+
+
+def config_differences(first: RunConfig, second: RunConfig) -> list[tuple[str, Any, Any]]:
+    """Every setting in which two configurations differ, as (dotted name, first value, second value); missing ones are None."""
+    left, right = flatten(first), flatten(second)
+    names = [*left, *(name for name in right if name not in left)]
+    return [(name, left.get(name), right.get(name)) for name in names if left.get(name) != right.get(name)]
+
+
+def flatten(config: RunConfig) -> dict[str, Any]:
+    """All settings by dotted name, as JSON values."""
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            if isinstance(value, dict):
+                walk(f"{prefix}{name}.", value)  # pyright: ignore[reportUnknownArgumentType]
+            else:
+                flat[prefix + name] = value
+
+    walk("", config.model_dump(mode="json"))
+    return flat
+
+
+def _find(path: str, model_kind: str) -> SettingDescription:
+    descriptions = {description.path: description for description in describe_run(model_kind)}
+    if path in descriptions:
+        return descriptions[path]
+    last = path.rsplit(".", 1)[-1]
+    near = [name for name in descriptions if name.rsplit(".", 1)[-1] == last or (len(last) > 3 and last in name)]
+    remedy = f"Did you mean {', '.join(near[:3])}?" if near else "`glassbox presets --fields` lists every setting"
+    raise UserError(f"There is no setting {path} for a model of kind {model_kind}", remedy=remedy)
+
+
+def _assign(values: dict[str, Any], path: str, value: Any) -> None:
+    *groups, name = path.split(".")
+    for group in groups:
+        values = values[group]
+    values[name] = value
+
+
+def _read_integer(text: str) -> int:
+    """Accepts 1_000, 1e6 and 2000.0 as whole numbers, because people write large counts that way."""
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        if not number.is_integer():
+            raise
+        return int(number)
+
+
+def _read_boolean(text: str) -> bool:
+    value = {
+        "true": True,
+        "yes": True,
+        "on": True,
+        "1": True,
+        "false": False,
+        "no": False,
+        "off": False,
+        "0": False,
+    }.get(text.strip().lower())
+    if value is None:
+        raise ValueError(text)
+    return value
+
+
+def _read_texts(text: str) -> list[str]:
+    if not text.strip():
+        return []
+    if text.lstrip().startswith("["):
+        values = json.loads(text)
+        if not isinstance(values, list):
+            raise ValueError(text)
+        return [str(value) for value in values]  # pyright: ignore[reportUnknownArgumentType]
+    return [text]
+
+
+def _read_choice(text: str) -> str:
+    return text.strip()
+
+
+_READERS = {
+    "integer": _read_integer,
+    "number": float,
+    "boolean": _read_boolean,
+    "choice": _read_choice,
+    "text": str,
+    "texts": _read_texts,
+}

@@ -1,0 +1,87 @@
+"""RunConfig: everything that decides a run, in one frozen value that is saved as JSON and read back.
+
+Not here: presets (`presets.py`), overrides from the command line (`overrides.py`), listing fields (`schema.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from llm_core.config.data import DataConfig
+from llm_core.config.errors import UserError
+from llm_core.config.hardware import HardwareConfig
+from llm_core.config.learning import ObjectiveConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
+from llm_core.config.model import ModelConfig, TransformerConfig
+from llm_core.config.setting import Settings, setting
+
+
+class RunConfig(Settings):
+    """A whole run. The same value makes the same run on the same machine."""
+
+    schema_version: Literal[1] = 1
+    name: str = setting("", label="Name", help="A name of your own; empty takes one from the preset.", level="simple")
+    seed: int = setting(
+        1337,
+        label="Seed",
+        help="Where all chance starts. The same seed gives the same run.",
+        minimum=0,
+        maximum=2**63 - 1,
+    )
+    data: DataConfig = DataConfig()
+    model: ModelConfig = TransformerConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    training: TrainingConfig = TrainingConfig()
+    hardware: HardwareConfig = HardwareConfig()
+
+
+def config_from_dict(values: Any) -> RunConfig:
+    """A RunConfig from plain JSON values.
+
+    Raises:
+        UserError: naming the first wrong setting, its value and what would be accepted.
+    """
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise user_error(error) from error
+
+
+def load_config(text: str | bytes) -> RunConfig:
+    """A RunConfig from JSON text; raises UserError where the text or a setting is wrong."""
+    try:
+        values = json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(
+            "The configuration is not JSON.", value=str(error), remedy="Give a config.json as a run folder holds it."
+        ) from error
+    return config_from_dict(values)
+
+
+def user_error(error: ValidationError) -> UserError:
+    """The first complaint of pydantic, in the words of Glassbox."""
+    details = error.errors(include_url=False)
+    first = details[0]
+    path = ".".join(str(part) for part in first["loc"] if part not in ("rnn", "gru", "lstm", "transformer"))
+    message = first["msg"].removeprefix("Value error, ")
+    more = f" ({len(details) - 1} more)" if len(details) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return UserError(f"There is no setting {path}{more}", remedy="`glassbox presets --fields` lists every setting")
+    subject = f"Setting {path}" if path else "The settings"
+    value = None if isinstance(first["input"], dict) else first["input"]
+    return UserError(f"{subject}: {message}{more}", value=value, remedy=_bounds_remedy(first))
+
+
+def _bounds_remedy(detail: Any) -> str:
+    context = detail.get("ctx", {})
+    if "ge" in context:
+        return f"Give at least {context['ge']:,}"
+    if "le" in context:
+        return f"Give at most {context['le']:,}"
+    if "expected" in context:
+        return f"Choose {context['expected']}"
+    return ""
