@@ -25,7 +25,7 @@ class DataConfig(Settings):
     context_length: int = setting(
         128,
         label="Context",
-        help="How many tokens the model sees at once while training. Doubling it doubles memory and, for Transformers, more than doubles attention.",
+        help="How many tokens the model sees at once while training. Doubling it doubles memory and more than doubles attention.",
         unit="tokens",
         level="simple",
         minimum=2,

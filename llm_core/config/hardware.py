@@ -29,7 +29,7 @@ class HardwareConfig(Settings):
     compile: Literal["auto", "on", "off"] = setting(
         "auto",
         label="Compile",
-        help="Let torch fuse the model's operations. Costs 10 to 60 seconds at the start; auto does it only for runs long enough to win it back.",
+        help="Let torch fuse the model's operations. Costs 10 to 60 seconds; auto does it only for long runs.",
         choice_labels={"auto": "Automatic", "on": "On", "off": "Off"},
     )
     num_threads: int = setting(

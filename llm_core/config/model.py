@@ -16,7 +16,9 @@ MAXIMUM_WIDTH = 16_384
 
 _LAYERS_HELP = "How many layers stand on top of each other. Doubling it about doubles the work and the memory."
 _WIDTH_HELP = "How many numbers describe one token inside the network. Doubling it about quadruples the parameters."
-_DROPOUT_HELP = "Share of activations switched off at random while training. Helps when the text is small for the model; 0 is right otherwise."
+_DROPOUT_HELP = (
+    "Share of activations switched off at random while training. Helps when the text is small for the model."
+)
 _TIE_HELP = "Use one matrix both to read tokens in and to score them at the end. Saves vocabulary × width parameters."
 
 
@@ -89,7 +91,7 @@ class TransformerConfig(Settings):
     num_heads: int = setting(
         4,
         label="Heads",
-        help="Into how many parallel attention patterns each layer is cut. The width is shared among them, so the size stays the same.",
+        help="Parallel attention patterns in each layer. They share the width, so the size stays the same.",
         unit="heads",
         level="simple",
         minimum=1,
@@ -109,7 +111,7 @@ class TransformerConfig(Settings):
     feed_forward_size: int | None = setting(
         None,
         label="Feed-forward width",
-        help="Inner width of the feed-forward block. Empty takes 8/3 of the width; 0 leaves the block out, which makes attention easier to read.",
+        help="Inner width of the feed-forward block. Empty takes 8/3 of the width; 0 leaves the block out.",
         unit="units",
         minimum=0,
         maximum=8 * MAXIMUM_WIDTH,
