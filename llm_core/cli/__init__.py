@@ -1,0 +1,1 @@
+"""The `glassbox` command: the same verbs as the pages."""
