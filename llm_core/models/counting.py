@@ -1,0 +1,146 @@
+"""How large and how costly a model is, in closed form, without building it. Free of torch, so that pages may call it.
+
+Parameters follow the modules exactly (a test compares them). FLOPs follow the convention of PaLM (Chowdhery et al. 2022, appendix B):
+two per multiply-add, matrix products only, attention over the whole context without halving for causality, backward twice the forward.
+Not here: speed and time, which need a measurement (`llm_core.backend.estimates`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_core.config.model import GRUConfig, LSTMConfig, ModelConfig, TransformerConfig
+from llm_core.config.run import RunConfig
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Parameters by what they are for. A tied head counts once, under `embedding`."""
+
+    embedding: int
+    attention: int
+    feed_forward: int
+    recurrent: int
+    norm: int
+    head: int
+
+    @property
+    def total(self) -> int:
+        return self.embedding + self.attention + self.feed_forward + self.recurrent + self.norm + self.head
+
+
+def count_parameters(config: ModelConfig, vocabulary_size: int) -> ParameterCount:
+    """Exact parameter count of `build_model(config, vocabulary_size, …)`; no family here has learned positions."""
+    if isinstance(config, TransformerConfig):
+        d, e, layers = config.hidden_size, config.head_size, config.num_layers
+        heads, kv_heads, f = config.num_heads, config.resolved_num_kv_heads, config.resolved_feed_forward_size
+        return ParameterCount(
+            embedding=vocabulary_size * d,
+            attention=layers * (2 * d * heads * e + 2 * d * kv_heads * e),
+            feed_forward=layers * 3 * d * f,
+            recurrent=0,
+            norm=layers * (2 * e + d + (d if f else 0)) + d,
+            head=0 if config.tie_embeddings else vocabulary_size * d,
+        )
+    units, gates = config.hidden_size, number_of_gates(config)
+    inputs = [config.resolved_embedding_size] + [units] * (config.num_layers - 1)
+    return ParameterCount(
+        embedding=vocabulary_size * config.resolved_embedding_size,
+        attention=0,
+        feed_forward=0,
+        recurrent=sum(gates * units * (size + units) + 2 * gates * units for size in inputs),
+        norm=0,
+        head=0 if config.tie_embeddings else vocabulary_size * units,
+    )
+
+
+def number_of_gates(config: ModelConfig) -> int:
+    """Blocks of `hidden_size` rows in a recurrent layer's matrices: 1 for RNN, 3 for GRU, 4 for LSTM."""
+    if isinstance(config, LSTMConfig):
+        return 4
+    return 3 if isinstance(config, GRUConfig) else 1
+
+
+def forward_flops_per_token(config: ModelConfig, vocabulary_size: int, context_length: int) -> int:
+    """Floating-point operations to read one token in a context of the given length."""
+    count = count_parameters(config, vocabulary_size)
+    head = vocabulary_size * config.hidden_size
+    if isinstance(config, TransformerConfig):
+        matrices = count.attention + count.feed_forward + head
+        return 2 * matrices + 4 * config.num_layers * config.num_heads * config.head_size * context_length
+    biases = 2 * number_of_gates(config) * config.hidden_size * config.num_layers
+    return 2 * (count.recurrent - biases + head)
+
+
+def training_flops_per_token(config: ModelConfig, vocabulary_size: int, context_length: int) -> int:
+    """Forward and backward: three times the forward."""
+    return 3 * forward_flops_per_token(config, vocabulary_size, context_length)
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes a training process needs at its peak, by what they are for."""
+
+    weights_bytes: int
+    gradients_bytes: int
+    optimizer_bytes: int
+    activations_bytes: int
+    logits_bytes: int
+    runtime_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        return (
+            self.weights_bytes
+            + self.gradients_bytes
+            + self.optimizer_bytes
+            + self.activations_bytes
+            + self.logits_bytes
+            + self.runtime_bytes
+        )
+
+
+# Resident memory of a worker that has imported torch and its kernels and done one step of a tiny model, measured on Linux with
+# torch 2.13 (CPU build); see docs/log.md.
+RUNTIME_BYTES = 400_000_000
+
+
+def training_memory(run: RunConfig, vocabulary_size: int) -> MemoryEstimate:
+    """Peak memory of training: float32 weights, gradients and moments, activations kept for the backward pass, logits."""
+    parameters = count_parameters(run.model, vocabulary_size).total
+    tokens = run.training.batch_size * run.data.context_length
+    moments = {"adamw": 2, "adam": 2, "sgd": 1 if run.optimizer.momentum else 0}[run.optimizer.kind]
+    return MemoryEstimate(
+        weights_bytes=4 * parameters,
+        gradients_bytes=4 * parameters,
+        optimizer_bytes=4 * moments * parameters,
+        activations_bytes=4 * tokens * _kept_values_per_token(run.model),
+        # Logits, their log-softmax and their gradient live at the same time.
+        logits_bytes=3 * 4 * tokens * vocabulary_size,
+        runtime_bytes=RUNTIME_BYTES,
+    )
+
+
+def inference_memory_bytes(config: ModelConfig, vocabulary_size: int, context_length: int, batch_size: int = 1) -> int:
+    """Weights in float32 and the state of a full context."""
+    weights = 4 * count_parameters(config, vocabulary_size).total
+    if isinstance(config, TransformerConfig):
+        state = 2 * config.num_layers * config.resolved_num_kv_heads * config.head_size * context_length
+    else:
+        state = 2 * config.num_layers * config.hidden_size
+    return weights + 4 * batch_size * state
+
+
+def _kept_values_per_token(config: ModelConfig) -> int:
+    """Numbers the backward pass needs again, per token, counted from the operations of one layer."""
+    if isinstance(config, TransformerConfig):
+        d, f = config.hidden_size, config.resolved_feed_forward_size
+        kv = 2 * config.resolved_num_kv_heads * config.head_size
+        # norm in and out, q and k before and after norm and rotation, v, attention out, residual; gate, silu, up, product.
+        attention = 4 * d + 3 * d + 2 * kv
+        feed_forward = 2 * d + 4 * f if f else 0
+        dropout = 2 * d if config.dropout else 0
+        return config.num_layers * (attention + feed_forward + dropout) + 3 * d
+    gates = number_of_gates(config)
+    per_layer = (2 * gates + 2) * config.hidden_size + (config.hidden_size if config.dropout else 0)
+    return config.num_layers * per_layer + config.resolved_embedding_size

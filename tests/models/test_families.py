@@ -1,0 +1,169 @@
+"""What holds for every family: counts, first loss, state, causality, learning."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_core.config.errors import UserError
+from llm_core.config.model import GRUConfig, LSTMConfig, ModelConfig, RNNConfig, TransformerConfig
+from llm_core.config.presets import presets
+from llm_core.models.counting import count_parameters
+from llm_core.models.registry import build_model
+from llm_core.objectives.train_step import TrainStep
+
+SMALL: dict[str, ModelConfig] = {
+    "rnn-tanh": RNNConfig(num_layers=2, hidden_size=16),
+    "rnn-relu": RNNConfig(num_layers=1, hidden_size=16, nonlinearity="relu", tie_embeddings=True),
+    "rnn-sigmoid": RNNConfig(num_layers=2, hidden_size=16, nonlinearity="sigmoid"),
+    "gru": GRUConfig(num_layers=2, hidden_size=16, embedding_size=8),
+    "lstm": LSTMConfig(num_layers=2, hidden_size=16),
+    "transformer": TransformerConfig(num_layers=2, num_heads=4, num_kv_heads=2, hidden_size=16),
+    "transformer-attention-only": TransformerConfig(num_layers=2, num_heads=2, hidden_size=16, feed_forward_size=0),
+    "transformer-untied": TransformerConfig(num_layers=1, num_heads=2, hidden_size=16, tie_embeddings=False),
+}
+V = 11
+
+configurations = pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())
+
+
+def model_of(config: ModelConfig, context_length: int = 32) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_model(config, V, context_length).double().eval()
+
+
+@configurations
+def test_parameters_equal_the_closed_form(config: ModelConfig) -> None:
+    model = build_model(config, V, 32)
+    assert sum(parameter.numel() for parameter in model.parameters()) == count_parameters(config, V).total
+
+
+@given(
+    st.sampled_from(["rnn", "gru", "lstm"]),
+    st.integers(1, 3),
+    st.integers(2, 24),
+    st.integers(0, 12),
+    st.integers(1, 40),
+)
+@settings(max_examples=25, deadline=None)
+def test_recurrent_counts_for_any_shape(kind: str, layers: int, width: int, embedding: int, vocabulary: int) -> None:
+    config = {"rnn": RNNConfig, "gru": GRUConfig, "lstm": LSTMConfig}[kind](
+        num_layers=layers, hidden_size=width, embedding_size=embedding
+    )
+    model = build_model(config, vocabulary, 8)
+    assert sum(p.numel() for p in model.parameters()) == count_parameters(config, vocabulary).total
+
+
+@given(
+    st.integers(1, 3),
+    st.sampled_from([(4, 1), (4, 2), (4, 4), (6, 3)]),
+    st.integers(1, 4),
+    st.booleans(),
+    st.integers(0, 40),
+)
+@settings(max_examples=25, deadline=None)
+def test_transformer_counts_for_any_shape(
+    layers: int, heads: tuple[int, int], half_head: int, tied: bool, inner: int
+) -> None:
+    config = TransformerConfig(
+        num_layers=layers,
+        num_heads=heads[0],
+        num_kv_heads=heads[1],
+        hidden_size=heads[0] * 2 * half_head,
+        tie_embeddings=tied,
+        feed_forward_size=inner,
+    )
+    model = build_model(config, V, 8)
+    assert sum(p.numel() for p in model.parameters()) == count_parameters(config, V).total
+
+
+def test_the_default_form_has_the_known_size() -> None:
+    assert count_parameters(presets()["shakespeare-cpu"].config.model, 65).total == 812_544
+
+
+@pytest.mark.parametrize("name", presets())
+def test_first_loss_is_that_of_chance_at_each_presets_width(name: str) -> None:
+    """Large presets keep their width and lose layers, so that the test fits a small machine."""
+    model_config = presets()[name].config.model
+    stand_in = model_config.model_copy(update={"num_layers": min(model_config.num_layers, 2), "dropout": 0.0})
+    vocabulary = 2_000
+    torch.manual_seed(1)
+    step = TrainStep(build_model(stand_in, vocabulary, 64))
+    tokens = torch.randint(vocabulary, (4, 33))
+    loss_sum, count, _ = step(tokens[:, :-1], tokens[:, 1:])
+    assert loss_sum.item() / count == pytest.approx(math.log(vocabulary), abs=0.05)
+
+
+@configurations
+def test_reading_in_pieces_equals_reading_at_once(config: ModelConfig) -> None:
+    model = model_of(config)
+    tokens = torch.randint(V, (3, 20))
+    whole = model.logits(model(tokens).hidden_BTD)
+    state = model.initial_state(3, 20)
+    pieces = []
+    for piece in tokens.split([7, 1, 1, 5, 6], dim=1):
+        hidden, state = model(piece, state=state)
+        pieces.append(model.logits(hidden))
+    torch.testing.assert_close(torch.cat(pieces, dim=1), whole, atol=1e-10, rtol=1e-10)
+    assert state.lengths_B.tolist() == [20, 20, 20]
+
+
+@configurations
+def test_the_future_does_not_reach_back(config: ModelConfig) -> None:
+    model = model_of(config)
+    tokens = torch.randint(V, (1, 12))
+    changed = tokens.clone()
+    changed[0, 7] = (changed[0, 7] + 1) % V
+    before, after = model(tokens).hidden_BTD, model(changed).hidden_BTD
+    torch.testing.assert_close(before[:, :7], after[:, :7], atol=0, rtol=0)
+    assert not torch.allclose(before[:, 7:], after[:, 7:])
+
+
+@configurations
+def test_selected_rows_go_on_alone(config: ModelConfig) -> None:
+    model = model_of(config)
+    tokens, more = torch.randint(V, (3, 6)), torch.randint(V, (2, 4))
+    state = model(tokens, state=model.initial_state(3, 16)).state.select(torch.tensor([2, 0]))
+    both = model(more, state=state).hidden_BTD
+    alone = model(torch.cat([tokens[[2, 0]], more], dim=1)).hidden_BTD[:, 6:]
+    torch.testing.assert_close(both, alone, atol=1e-10, rtol=1e-10)
+
+
+@configurations
+def test_restarted_rows_forget(config: ModelConfig) -> None:
+    model = model_of(config)
+    tokens, more = torch.randint(V, (2, 6)), torch.randint(V, (2, 4))
+    state = model(tokens, state=model.initial_state(2, 16)).state.restart(torch.tensor([True, False]))
+    hidden = model(more, state=state).hidden_BTD
+    torch.testing.assert_close(hidden[0], model(more[:1]).hidden_BTD[0], atol=1e-10, rtol=1e-10)
+    torch.testing.assert_close(hidden[1], model(torch.cat([tokens, more], 1)).hidden_BTD[1, 6:], atol=1e-10, rtol=1e-10)
+
+
+@configurations
+def test_one_batch_can_be_learned_by_heart(config: ModelConfig) -> None:
+    torch.manual_seed(0)
+    model = build_model(config, V, 12)
+    tokens = torch.randint(V, (2, 9), generator=torch.Generator().manual_seed(3))
+    tokens[:, 0] = torch.arange(2)  # rows must differ from the first token on, else the first target is a coin toss
+    step, optimizer = TrainStep(model), torch.optim.AdamW(model.parameters(), lr=2e-2, weight_decay=0.0)
+    loss = math.inf
+    for _ in range(600):
+        loss_sum, count, _ = step(tokens[:, :-1], tokens[:, 1:])
+        loss = loss_sum.item() / count
+        if loss < 0.01:
+            break
+        optimizer.zero_grad()
+        loss_sum.div(count).backward()
+        optimizer.step()
+    assert loss < 0.01
+
+
+def test_a_recurrent_network_refuses_packed_documents() -> None:
+    with pytest.raises(UserError, match="one unbroken stream"):
+        build_model(LSTMConfig(hidden_size=4), V, 8)(
+            torch.zeros(1, 4, dtype=torch.int64), documents_BT=torch.zeros(1, 4)
+        )
