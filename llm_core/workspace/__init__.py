@@ -1,0 +1,1 @@
+"""What is on disk: registry, run folders, metrics, commands, checkpoint folders."""

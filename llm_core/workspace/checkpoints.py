@@ -1,0 +1,295 @@
+"""Checkpoint folders: written so that one exists only when it is whole, listed, verified, thinned.
+
+A checkpoint is prepared in `step-N.tmp-<random>`; every file is synced, the manifest with sizes and hashes comes last, and one
+rename makes it `step-N`. What a kill leaves behind has another name and is never listed. Not here: what the files hold
+(`llm_core.training.checkpoint_state` writes tensors and state through the `writers` it passes in).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from llm_core.config.errors import UserError
+from llm_core.workspace.json_files import read_json, sync_file, sync_folder, write_json
+from llm_core.workspace.leases import LeaseLost, supersedes
+from llm_core.workspace.metrics_read import read_lease
+from llm_core.workspace.paths import safe_join
+
+FOLDER_NAME = "checkpoints"
+MANIFEST = "manifest.json"
+OPTIMIZER = "optimizer.safetensors"
+PIN = "pinned"
+SCHEMA_VERSION = 1
+# How many of the newest keep their optimizer: the newest, and one to fall back to should it be damaged.
+FULL_CHECKPOINTS = 2
+HASH_BLOCK_BYTES = 4 * 2**20
+
+CheckpointKind = Literal["full", "weights"]
+
+_STEP = re.compile(r"step-(\d{8,})")
+_LEFTOVER = re.compile(r"(step-\d{8,})\.(tmp|old|gone)-[0-9a-f]+")
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """One whole checkpoint. `kind` is "full" (training can go on bit for bit) or "weights" (the optimizer is gone)."""
+
+    step: int
+    path: Path
+    kind: CheckpointKind
+    size_bytes: int
+    created_at: float
+    pinned: bool
+
+
+def checkpoint_path(run_folder: Path, step: int) -> Path:
+    """Where the checkpoint after `step` updates is, whether it exists or not."""
+    return run_folder / FOLDER_NAME / f"step-{step:08d}"
+
+
+def write_checkpoint(
+    run_folder: Path,
+    step: int,
+    writers: Mapping[str, Callable[[Path], None]],
+    *,
+    kind: CheckpointKind = "full",
+    lease_token: str,
+    extra: Mapping[str, Any] | None = None,
+    after: Callable[[str], None] | None = None,
+) -> Path:
+    """Write a checkpoint; it exists when this returns, and not at all when it raises or the process dies before the rename.
+
+    Args:
+        writers: for each file name, what writes that file to the path it is given.
+        lease_token: the lease under which the run works; named in the manifest.
+        extra: more facts for the manifest, JSON values.
+        after: called with the name of each point passed (`file:<name>`, `manifest`, `set_aside`, `renamed`, `done`), for tests
+            that kill the process there.
+
+    Raises:
+        LeaseLost: a newer lease holds the run.
+        OSError: the disk is full or unwritable; earlier checkpoints are untouched and nothing half-written stays.
+    """
+    passed = after or (lambda point: None)
+    _check_lease(run_folder, lease_token)
+    target = checkpoint_path(run_folder, step)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{target.name}.tmp-{secrets.token_hex(4)}")
+    temporary.mkdir()
+    try:
+        files: dict[str, dict[str, Any]] = {}
+        for name, write in writers.items():
+            path = safe_join(temporary, name)
+            write(path)
+            sync_file(path)
+            files[name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+            passed(f"file:{name}")
+        manifest: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "step": step, "kind": kind}
+        manifest |= {"created_at": time.time(), "lease_token": lease_token, "files": files, "extra": dict(extra or {})}
+        write_json(temporary / MANIFEST, manifest)
+        passed("manifest")
+        _check_lease(run_folder, lease_token)
+        replaced = None
+        if target.exists():
+            # A run that resumed behind this step comes by again. A folder cannot replace a full one in one rename: the old
+            # one steps aside first, and `remove_partial` brings it back should we die in between.
+            replaced = target.with_name(f"{target.name}.old-{secrets.token_hex(4)}")
+            target.rename(replaced)
+            if (replaced / PIN).exists():
+                (temporary / PIN).touch()
+            passed("set_aside")
+        temporary.rename(target)
+        passed("renamed")
+        sync_folder(target.parent)
+        if replaced is not None:
+            shutil.rmtree(replaced)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        remove_partial(run_folder)
+        raise
+    passed("done")
+    return target
+
+
+def list_checkpoints(run_folder: Path) -> list[CheckpointInfo]:
+    """The checkpoints by step, judged by their manifests; `verify_checkpoint` reads every byte."""
+    found = [_read_info(path) for path in _step_folders(run_folder)]
+    return [info for info in found if isinstance(info, CheckpointInfo)]
+
+
+def find_checkpoint(run_folder: Path, step: int | None = None) -> CheckpointInfo:
+    """The checkpoint after `step` updates, or the newest; raises UserError listing those that exist."""
+    existing = list_checkpoints(run_folder)
+    for info in reversed(existing):
+        if step is None or info.step == step:
+            return info
+    if not existing:
+        raise UserError("This run has no checkpoint yet", remedy="Wait for its first evaluation")
+    steps = ", ".join(f"{info.step:,}" for info in existing[-20:])
+    raise UserError("There is no checkpoint at this step", value=step, remedy=f"There are: {steps}")
+
+
+def verify_checkpoint(path: Path) -> list[str]:
+    """What is wrong with a checkpoint, one sentence each; empty when every byte is as it was written."""
+    info = _read_info(path)
+    if isinstance(info, str):
+        return [info]
+    problems: list[str] = []
+    for name, expected in _manifest_files(path).items():
+        file = safe_join(path, name)
+        if not file.is_file():
+            problems.append(f"{path.name}: {name} is missing.")
+        elif (size_bytes := file.stat().st_size) != expected["bytes"]:
+            problems.append(f"{path.name}: {name} has {size_bytes:,} bytes instead of {expected['bytes']:,}.")
+        elif _sha256(file) != expected["sha256"]:
+            problems.append(f"{path.name}: {name} is not what was written (its hash differs).")
+    return problems
+
+
+def newest_valid(
+    run_folder: Path, before_step: int | None = None, *, on_problem: Callable[[str], None] | None = None
+) -> CheckpointInfo | None:
+    """The newest checkpoint that is as it was written, or None.
+
+    Args:
+        before_step: look only at earlier steps than this.
+        on_problem: told what is wrong with each newer one that was passed over, so that nobody falls back in silence.
+    """
+    for path in reversed(_step_folders(run_folder)):
+        if before_step is not None and _step_of(path) >= before_step:
+            continue
+        problems = verify_checkpoint(path)
+        info = _read_info(path)
+        if not problems and isinstance(info, CheckpointInfo):
+            return info
+        for problem in problems:
+            if on_problem is not None:
+                on_problem(problem)
+    return None
+
+
+def pin_checkpoint(path: Path, pinned: bool = True) -> None:
+    """Keep a checkpoint whole and for ever, or no longer. The mark is a file of its own, so it never meets the worker's writes."""
+    if pinned:
+        (path / PIN).touch()
+    else:
+        (path / PIN).unlink(missing_ok=True)
+
+
+def thin_checkpoints(run_folder: Path, budget_bytes: int) -> list[CheckpointInfo]:
+    """Bring the checkpoints of a run within `budget_bytes` as far as the rules allow; returns what is left.
+
+    The newest two stay as they are, and so do pinned ones. Older ones lose their optimizer. If that is not enough, those
+    whose neighbours in steps are closest go first, so that what stays is spread evenly; the first is the last to go.
+    """
+    for info in list_checkpoints(run_folder)[:-FULL_CHECKPOINTS]:
+        if not info.pinned:
+            _drop_optimizer(info.path)
+    left = list_checkpoints(run_folder)
+    while sum(info.size_bytes for info in left) > budget_bytes:
+        removable = [index for index, info in enumerate(left[:-FULL_CHECKPOINTS]) if not info.pinned]
+        if not removable:
+            break
+        index = min(removable, key=lambda index: _gap_without(left, index))
+        remove_checkpoint(left[index].path)
+        del left[index]
+    return left
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove one checkpoint; it is gone from the list at once, whatever happens while its files are deleted."""
+    gone = path.with_name(f"{path.name}.gone-{secrets.token_hex(4)}")
+    path.rename(gone)
+    shutil.rmtree(gone)
+
+
+def remove_partial(run_folder: Path) -> None:
+    """Clear away what killed writers left, and bring back a checkpoint that was about to be replaced. For the lease holder."""
+    folder = run_folder / FOLDER_NAME
+    for path in sorted(folder.glob("step-*")) if folder.is_dir() else []:
+        match = _LEFTOVER.fullmatch(path.name)
+        if match is None:
+            continue
+        original = path.with_name(match[1])
+        if match[2] == "old" and not original.exists():
+            path.rename(original)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _check_lease(run_folder: Path, lease_token: str) -> None:
+    lease = read_lease(run_folder)
+    if lease is not None and supersedes(lease.token, lease_token):
+        raise LeaseLost(f"A newer lease ({lease.token}) holds this run; ours was {lease_token}")
+
+
+def _step_folders(run_folder: Path) -> list[Path]:
+    folder = run_folder / FOLDER_NAME
+    if not folder.is_dir():
+        return []
+    return sorted((path for path in folder.iterdir() if _STEP.fullmatch(path.name) and path.is_dir()), key=_step_of)
+
+
+def _step_of(path: Path) -> int:
+    match = _STEP.fullmatch(path.name)
+    assert match is not None, path
+    return int(match[1])
+
+
+def _read_info(path: Path) -> CheckpointInfo | str:
+    """The checkpoint, or the sentence that says why it is none."""
+    manifest = read_json(path / MANIFEST)
+    if manifest is None:
+        return f"{path.name}: its manifest is missing or unreadable."
+    with contextlib.suppress(KeyError, TypeError, ValueError, UserError):
+        if manifest["schema_version"] > SCHEMA_VERSION:
+            return f"{path.name}: it was written by a newer Glassbox (schema {manifest['schema_version']})."
+        files = _manifest_files(path)
+        for name in files:
+            safe_join(path, name)
+        if int(manifest["step"]) != _step_of(path):
+            return f"{path.name}: its manifest is that of step {manifest['step']}."
+        if manifest["kind"] in ("full", "weights"):
+            size_bytes = sum(int(file["bytes"]) for file in files.values())
+            created_at = float(manifest["created_at"])
+            pinned = (path / PIN).exists()
+            return CheckpointInfo(_step_of(path), path, manifest["kind"], size_bytes, created_at, pinned)
+    return f"{path.name}: its manifest does not say what it should."
+
+
+def _manifest_files(path: Path) -> dict[str, dict[str, Any]]:
+    manifest = read_json(path / MANIFEST) or {}
+    return cast("dict[str, dict[str, Any]]", manifest["files"])
+
+
+def _drop_optimizer(path: Path) -> None:
+    """First the manifest stops naming the file, then the file goes: at every moment the checkpoint is whole."""
+    manifest = read_json(path / MANIFEST)
+    if manifest is not None and OPTIMIZER in manifest["files"]:
+        del manifest["files"][OPTIMIZER]
+        write_json(path / MANIFEST, {**manifest, "kind": "weights"})
+    (path / OPTIMIZER).unlink(missing_ok=True)
+
+
+def _gap_without(checkpoints: list[CheckpointInfo], index: int) -> tuple[float, int]:
+    """How far apart the neighbours would be; the first has no left neighbour and goes last."""
+    if index == 0:
+        return (float("inf"), 0)
+    return (checkpoints[index + 1].step - checkpoints[index - 1].step, index)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

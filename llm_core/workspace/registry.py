@@ -1,0 +1,435 @@
+"""The table of jobs: what was asked for, who holds it, how it ended. A run is the job kind `train`.
+
+Many processes write here (pages, command line, supervisor, workers), so each change is one short transaction that names
+the state it expects and must change exactly one row; a writer whose lease has passed on changes none and learns it.
+The journal is a rollback journal with full synchronisation: what was accepted survives a power cut, and SQLite's WAL mode,
+which had a rare corrupting race with several writers until 3.51.3, is not used. Heartbeats are not here (`metrics.py`), nor
+is what a run measured.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from llm_core.config.errors import NameTaken, NotFound, Refused, UserError
+from llm_core.workspace import registry_file
+from llm_core.workspace.job_record import (
+    FINAL,
+    FINISHED,
+    HELD,
+    JOB_KINDS,
+    QUEUED,
+    RUNNING,
+    STARTING,
+    STATES,
+    STOPPED,
+    TRANSITIONS,
+    JobRecord,
+)
+from llm_core.workspace.json_files import json_text, read_json, write_json
+from llm_core.workspace.leases import LeaseLost, new_token
+from llm_core.workspace.paths import Workspace, check_name, safe_join
+from llm_core.workspace.process_identity import ProcessIdentity
+from llm_core.workspace.run_colors import next_style
+from llm_core.workspace.transactions import transaction
+
+MAXIMUM_ATTEMPTS = 3
+MINIMUM_PREFIX_CHARACTERS = 4
+
+
+class Registry:
+    """The registry of one workspace over one connection; threads may share it, processes open their own.
+
+    Raises, from every method: LeaseLost when `token` is no longer the job's; NotFound for an id that does not exist;
+    Refused when the state does not allow it.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._lock = threading.RLock()
+        self._connection, self._inode = registry_file.connect(workspace)
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; the registry cannot be used afterwards."""
+        with self._lock:
+            self._connection.close()
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def get(self, job_id: str) -> JobRecord:
+        """The job with exactly this id."""
+        with self._reading() as connection:
+            return _get(connection, job_id)
+
+    def jobs(self, kind: str | None = None, states: Collection[str] | None = None) -> list[JobRecord]:
+        """Jobs of one kind or all, in some states or any, newest first."""
+        query, values = "SELECT * FROM jobs WHERE 1", list[str]()
+        if kind is not None:
+            query, values = f"{query} AND kind = ?", [*values, kind]
+        if states is not None:
+            query, values = f"{query} AND state IN ({_marks(states)})", [*values, *states]
+        with self._reading() as connection:
+            return [_record(row) for row in connection.execute(f"{query} ORDER BY created_at DESC, rowid DESC", values)]
+
+    def find(self, reference: str, kind: str = "train") -> JobRecord:
+        """The job meant by an exact id, else an exact name, else a unique beginning of an id of at least 4 characters.
+
+        Raises:
+            NotFound: nothing or more than one matches; the message lists what there is.
+        """
+        with self._reading() as connection:
+            for query in ("id = ?", "name = ? ORDER BY created_at DESC, rowid DESC"):
+                row = connection.execute(f"SELECT * FROM jobs WHERE kind = ? AND {query}", (kind, reference)).fetchone()
+                if row is not None:
+                    return _record(row)
+            matches = list[JobRecord]()
+            if len(reference) >= MINIMUM_PREFIX_CHARACTERS:
+                query = "SELECT * FROM jobs WHERE kind = ? AND substr(id, 1, ?) = ? ORDER BY created_at DESC"
+                matches = [_record(row) for row in connection.execute(query, (kind, len(reference), reference))]
+        if len(matches) == 1:
+            return matches[0]
+        word = "run" if kind == "train" else f"{kind} job"
+        if matches:
+            remedy = "Give more of the id: " + ", ".join(f"{record.id} ({record.name})" for record in matches[:10])
+            raise NotFound(f"More than one {word} begins like this", value=reference, remedy=remedy)
+        existing = self.jobs(kind)
+        listed = ", ".join(f"{record.name} ({record.id})" for record in existing[:10])
+        more = f" and {len(existing) - 10} more" if len(existing) > 10 else ""
+        remedy = f"There are: {listed}{more}" if existing else f"There is no {word} yet"
+        raise NotFound(f"There is no {word} with this id or name", value=reference, remedy=remedy)
+
+    def free_name(self, kind: str, wish: str) -> str:
+        """`wish`, or `wish-2`, `wish-3`, … where it is taken."""
+        with self._reading() as connection:
+            taken = {row["name"] for row in connection.execute("SELECT name FROM jobs WHERE kind = ?", (kind,))}
+        number, name = 1, wish
+        while name in taken:
+            number, name = number + 1, f"{wish}-{number + 1}"
+        return name
+
+    def events(self, after_id: int = 0) -> list[registry_file.RegistryEvent]:
+        """What happened to the registry itself (quarantine, rebuild) and notes of the supervisor, oldest first."""
+        with self._reading() as connection:
+            return registry_file.read_events(connection, after_id)
+
+    # --- writing ---------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        kind: str,
+        name: str,
+        config: Mapping[str, Any],
+        *,
+        state: str = QUEUED,
+        foreground: bool = False,
+        once: str | None = None,
+        max_attempts: int = MAXIMUM_ATTEMPTS,
+    ) -> JobRecord:
+        """A new job, on the disk before this returns.
+
+        Args:
+            state: `queued`, or a final state for a job whose work is already done (an imported model).
+            foreground: the caller runs it itself; the supervisor leaves it alone.
+            once: a key of the caller's intention (a form shown once, say). The second call with the same key returns the
+                job that the first one made, so that a double click makes one run.
+
+        Raises:
+            NameTaken: a run has this name, or another unfinished job of this kind.
+        """
+        assert kind in JOB_KINDS and state in (QUEUED, *FINAL), (kind, state)
+        check_name(name)
+        now = time.time()
+        job_id = secrets.token_hex(5)
+        with self._writing() as connection:
+            if once is not None:
+                row = connection.execute("SELECT * FROM jobs WHERE once = ?", (once,)).fetchone()
+                if row is not None:
+                    return _record(row)
+            _check_free(connection, kind, name)
+            color, dash = "", ""
+            if kind == "train":
+                styles = connection.execute("SELECT color, dash FROM jobs WHERE kind = 'train'")
+                color, dash = next_style((row["color"], row["dash"]) for row in styles)
+            connection.execute(
+                "INSERT INTO jobs (id, kind, name, state, config, created_at, queued_at, ended_at, max_attempts, color, dash,"
+                " foreground, once) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(job_id, kind, name, state, json_text(config), now, now, now if state in FINAL else None),
+                    *(max_attempts, color, dash, int(foreground), once),
+                ),
+            )
+            return _get(connection, job_id)
+
+    def claim(self, owner: ProcessIdentity, kinds: Collection[str], job_id: str | None = None) -> JobRecord | None:
+        """Take the oldest queued job of these kinds, or exactly `job_id`; None when there is none to take.
+
+        The job becomes `starting` with a new lease token and one more attempt. Without `job_id`, jobs that somebody runs in
+        the foreground are left alone.
+        """
+        chosen = "id = ?" if job_id is not None else "foreground = 0"
+        values: list[str] = [*kinds, *([job_id] if job_id is not None else [])]
+        with self._writing() as connection:
+            row = connection.execute(
+                f"SELECT id, leases FROM jobs WHERE state = 'queued' AND kind IN ({_marks(kinds)}) AND {chosen}"
+                " ORDER BY queued_at, rowid LIMIT 1",
+                values,
+            ).fetchone()
+            if row is None:
+                return None
+            number = row["leases"] + 1
+            taken = connection.execute(
+                "UPDATE jobs SET state = 'starting', reason = '', remedy = '', owner = ?, lease_token = ?, leases = ?,"
+                " attempts = attempts + 1, ended_at = NULL WHERE id = ? AND state = 'queued' RETURNING *",
+                (json_text(owner.to_json()), new_token(number), number, row["id"]),
+            ).fetchall()
+            assert len(taken) == 1, "the job was seen queued in this very transaction"
+            return _record(taken[0])
+
+    def hand_over(self, job_id: str, token: str, owner: ProcessIdentity) -> JobRecord:
+        """Name the process that now works under this lease: the worker, after the supervisor that claimed for it."""
+        with self._writing() as connection:
+            _change(connection, job_id, token, {"owner": json_text(owner.to_json())})
+            return _get(connection, job_id)
+
+    def move(
+        self,
+        job_id: str,
+        to: str,
+        *,
+        token: str | None = None,
+        expect: str | Collection[str] | None = None,
+        reason: str = "",
+        remedy: str = "",
+        result: Mapping[str, Any] | None = None,
+    ) -> JobRecord:
+        """Bring a job to another state.
+
+        A move to `queued` or to a final state ends the lease, so that its holder can write no more.
+
+        Args:
+            token: the lease under which the caller acts; without one the caller acts as supervisor or as the person.
+            expect: the state or states the caller believes the job to be in; in another one the move is refused.
+            result: merged into the job's result.
+        """
+        assert to in STATES and to != STARTING, to
+        expected = {expect} if isinstance(expect, str) else expect
+        with self._writing() as connection:
+            record = _held(connection, job_id, token)
+            if to not in TRANSITIONS[record.state] or (expected is not None and record.state not in expected):
+                raise Refused(f"A job that is {record.state} cannot become {to}", value=f"{record.name} ({record.id})")
+            changes: dict[str, Any] = {"state": to, "reason": reason, "remedy": remedy}
+            if result is not None:
+                changes["result"] = json_text({**record.result, **result})
+            if to == RUNNING and record.started_at is None:
+                changes["started_at"] = time.time()
+            if to in FINAL or to == QUEUED:
+                changes |= {"owner": None, "lease_token": None, "queued_at": time.time()}
+            if to in FINAL:
+                changes["ended_at"] = time.time()
+            _change(connection, job_id, token, changes, state=record.state)
+            return _get(connection, job_id)
+
+    def requeue(self, job_id: str, token: str, reason: str) -> JobRecord:
+        """Give a job whose worker is gone back to the queue, or end it as `failed` after its last attempt."""
+        with self._writing() as connection:
+            record = _held(connection, job_id, token)
+            if record.state not in HELD:
+                raise Refused(f"A job that is {record.state} has no worker to lose", value=job_id)
+            if record.attempts >= record.max_attempts:
+                times = "once" if record.attempts == 1 else f"{record.attempts} times"
+                return self.move(
+                    *(job_id, "failed"),
+                    token=token,
+                    reason=f"{reason} It was tried {times}.",
+                    remedy="Read the log for the cause, then resume it",
+                )
+            return self.move(job_id, QUEUED, token=token, reason=reason)
+
+    def resume(self, job_id: str, *, foreground: bool = False) -> JobRecord:
+        """Put an ended or paused job, or one whose worker is gone, back into the queue with fresh attempts.
+
+        Raises:
+            Refused: it is finished, is queued already, or a live worker holds it (the message names its pid).
+        """
+        with self._writing() as connection:
+            record = _get(connection, job_id)
+            value = f"{record.name} ({record.id})"
+            if record.state == FINISHED:
+                raise Refused("A finished run cannot go on", value=value, remedy="Fork it, or raise the budget")
+            if record.state == QUEUED:
+                raise Refused("It is waiting in the queue already", value=value, remedy="Wait until it starts")
+            if record.is_held:
+                assert record.owner is not None
+                what = f"It is {record.state} in process {record.owner.pid}"
+                raise Refused(what, value=value, remedy=f"Stop it first: glassbox stop {record.name}")
+            changes: dict[str, Any] = {"state": QUEUED, "reason": "", "remedy": "", "attempts": 0, "ended_at": None}
+            changes |= {"owner": None, "lease_token": None, "queued_at": time.time(), "foreground": int(foreground)}
+            _change(connection, job_id, None, changes, state=record.state)
+            return _get(connection, job_id)
+
+    def cancel(self, job_id: str) -> JobRecord:
+        """Take a job out of the queue: `stopped`, reason "cancelled". Refused once a worker has it."""
+        return self.move(job_id, STOPPED, expect=QUEUED, reason="cancelled")
+
+    def set_result(self, job_id: str, token: str, result: Mapping[str, Any]) -> JobRecord:
+        """Merge values into the job's result; NaN becomes null."""
+        with self._writing() as connection:
+            record = _held(connection, job_id, token)
+            _change(connection, job_id, token, {"result": json_text({**record.result, **result})})
+            return _get(connection, job_id)
+
+    def rename(self, job_id: str, name: str) -> JobRecord:
+        """Give a job another name, in its configuration too, so that a rebuilt registry knows it."""
+        check_name(name)
+        with self._writing() as connection:
+            record = _get(connection, job_id)
+            if name == record.name:
+                return record
+            _check_free(connection, record.kind, name)
+            config = {**record.config, "name": name} if "name" in record.config else record.config
+            _change(connection, job_id, None, {"name": name, "config": json_text(config)})
+            config_path = safe_join(self.workspace.runs, job_id, "config.json")
+            saved = read_json(config_path) if record.kind == "train" else None
+            if saved is not None:
+                write_json(config_path, {**saved, "name": name})
+            return _get(connection, job_id)
+
+    def delete(self, job_id: str, remove: Callable[[], None] | None = None) -> JobRecord:
+        """Forget a job; returns what it was. `remove` takes its files away, after the check and before the commit.
+
+        Raises:
+            Refused: a worker holds it.
+        """
+        with self._writing() as connection:
+            record = _get(connection, job_id)
+            if record.is_held:
+                what = f"A run cannot be deleted while it is {record.state}"
+                raise Refused(what, value=f"{record.name} ({record.id})", remedy="Stop it first")
+            if remove is not None:
+                remove()
+            gone = connection.execute("DELETE FROM jobs WHERE id = ? AND state = ?", (job_id, record.state))
+            assert gone.rowcount == 1, "the job was seen in this very transaction"
+            return record
+
+    def note(self, kind: str, message: str, job_id: str | None = None) -> None:
+        """Keep a visible event: something that a person should learn and that belongs to no running worker."""
+        with self._writing() as connection:
+            registry_file.add_event(connection, kind, message, job_id)
+
+    # --- connection ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._follow_file()
+            yield self._connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; an inner one joins the outer one."""
+        with self._lock:
+            if self._connection.in_transaction:
+                yield self._connection
+                return
+            self._follow_file()
+            with transaction(self._connection) as connection:
+                yield connection
+
+    def _follow_file(self) -> None:
+        """Open the file anew when another process has set a damaged one aside; the old descriptor would write into that."""
+        if self._connection.in_transaction:
+            return
+        try:
+            inode = self.workspace.database.stat().st_ino
+        except FileNotFoundError:
+            inode = 0
+        if inode != self._inode:
+            self._connection.close()
+            self._connection, self._inode = registry_file.connect(self.workspace)
+
+
+def _get(connection: sqlite3.Connection, job_id: str) -> JobRecord:
+    row = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise NotFound("There is no job with this id", value=job_id, remedy="`glassbox runs` lists what there is")
+    return _record(row)
+
+
+def _held(connection: sqlite3.Connection, job_id: str, token: str | None) -> JobRecord:
+    """The job, if the caller's lease (when it names one) is still the job's."""
+    row = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if token is not None and (row is None or row["lease_token"] != token):
+        raise LeaseLost(f"The lease of job {job_id} has passed on")
+    return _get(connection, job_id) if row is None else _record(row)
+
+
+def _change(
+    connection: sqlite3.Connection, job_id: str, token: str | None, changes: Mapping[str, Any], state: str | None = None
+) -> None:
+    """One guarded update: exactly this job, in this state, under this lease; anything but one changed row is an error."""
+    query = f"UPDATE jobs SET {', '.join(f'{column} = ?' for column in changes)} WHERE id = ?"
+    values = [*changes.values(), job_id]
+    if token is not None:
+        query, values = f"{query} AND lease_token = ?", [*values, token]
+    if state is not None:
+        query, values = f"{query} AND state = ?", [*values, state]
+    changed = connection.execute(query, values).rowcount
+    if changed != 1:
+        raise LeaseLost(f"The lease of job {job_id} has passed on ({changed} rows changed)")
+
+
+def _check_free(connection: sqlite3.Connection, kind: str, name: str) -> None:
+    query = "SELECT id, state FROM jobs WHERE kind = ? AND name = ?"
+    for row in connection.execute(query, (kind, name)):
+        if kind == "train":
+            what, remedy = "There is a run with this name already", f"Choose another name, or delete run {row['id']}"
+            raise NameTaken(what, value=name, remedy=remedy)
+        if row["state"] not in FINAL:
+            raise NameTaken("A job of this kind and name is under way", value=name, remedy="Wait for it, or cancel it")
+
+
+def _record(row: sqlite3.Row) -> JobRecord:
+    owner = json.loads(row["owner"]) if row["owner"] else None
+    return JobRecord(
+        id=row["id"],
+        kind=row["kind"],
+        name=row["name"],
+        state=row["state"],
+        reason=row["reason"],
+        remedy=row["remedy"],
+        config=json.loads(row["config"]),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        attempts=row["attempts"],
+        max_attempts=row["max_attempts"],
+        owner=None if owner is None else ProcessIdentity.from_json(owner),
+        lease_token=row["lease_token"],
+        result=json.loads(row["result"]),
+        color=row["color"],
+        dash=row["dash"],
+        foreground=bool(row["foreground"]),
+    )
+
+
+def _marks(values: Collection[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+__all__ = ["FINAL", "JobRecord", "LeaseLost", "Registry", "UserError"]
