@@ -1,0 +1,207 @@
+"""Batches of training tokens, with a position that can be stored and resumed exactly.
+
+`RandomWindows` draws windows anywhere (Transformers); `RecurrentStreams` reads on where the last batch ended, so that a
+recurrent network can carry its state. Not here: evaluation, which reads a split once from end to end
+(`llm_core.generation.likelihood`).
+
+Axes: B = rows of a batch, T = positions of a window.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_core.config.errors import UserError
+
+Tokens_BT = npt.NDArray[np.int64]
+Restart_B = npt.NDArray[np.bool_]
+TokenVector = npt.NDArray[np.uint16] | npt.NDArray[np.uint32] | npt.NDArray[np.int64]
+
+
+class Batches(Protocol):
+    """What the training loop needs to know of either reader, beside `next()`."""
+
+    @property
+    def tokens_seen(self) -> int:
+        """Targets handed out so far."""
+        ...
+
+    @property
+    def epoch(self) -> float:
+        """Targets handed out per token of the split."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position as plain JSON values."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where the state was taken."""
+        ...
+
+
+class RandomWindows:
+    """Windows that start at uniformly random places; windows of one batch may overlap.
+
+    Args:
+        tokens: the training split (a memory map or an array), one-dimensional.
+        batch_size: windows in a batch.
+        context_length: inputs in a window; its targets are the same stretch moved on by one.
+        seed: of numpy's PCG64; the same seed gives the same batches on every platform.
+
+    Raises:
+        UserError: the split is shorter than one window.
+    """
+
+    def __init__(self, tokens: TokenVector, batch_size: int, context_length: int, seed: int) -> None:
+        _check_length(tokens, context_length)
+        self._tokens = tokens
+        self._batch_size = batch_size
+        self._generator = np.random.Generator(np.random.PCG64(seed))
+        self._offsets_T = np.arange(context_length + 1)
+        self._num_starts = len(tokens) - context_length
+        self._tokens_seen = 0
+
+    def next(self) -> tuple[Tokens_BT, Tokens_BT]:
+        """The next batch: inputs and targets, both int64 of shape [B, T]."""
+        starts_B = self._generator.integers(0, self._num_starts, size=self._batch_size)
+        self._tokens_seen += self._batch_size * (len(self._offsets_T) - 1)
+        return _gather(self._tokens, starts_B, self._offsets_T)
+
+    @property
+    def tokens_seen(self) -> int:
+        """Targets handed out so far."""
+        return self._tokens_seen
+
+    @property
+    def epoch(self) -> float:
+        """Targets handed out per token of the split; random windows may see one place twice before another once."""
+        return self._tokens_seen / len(self._tokens)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Generator state and count; 128-bit numbers as decimal text, because not every JSON reader keeps them."""
+        state = self._generator.bit_generator.state
+        return {
+            "kind": "random-windows",
+            "generator": {
+                "state": str(state["state"]["state"]),
+                "increment": str(state["state"]["inc"]),
+                "has_uint32": int(state["has_uint32"]),
+                "uinteger": int(state["uinteger"]),
+            },
+            "tokens_seen": self._tokens_seen,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where the state was taken."""
+        _check_kind(state, "random-windows")
+        generator = state["generator"]
+        self._generator.bit_generator.state = {
+            "bit_generator": "PCG64",
+            "state": {"state": int(generator["state"]), "inc": int(generator["increment"])},
+            "has_uint32": int(generator["has_uint32"]),
+            "uinteger": int(generator["uinteger"]),
+        }
+        self._tokens_seen = int(state["tokens_seen"])
+
+
+class RecurrentStreams:
+    """Each row reads the split from its own starting place to the end, then goes on from the beginning.
+
+    Row b starts at b/B of the split. A row that cannot take a whole window any more begins again at the first token and
+    must forget: its entry in `restart_B` is True. Rows that follow on keep their state, also when they come to where the
+    next row began.
+
+    Args:
+        tokens: the training split, one-dimensional.
+        batch_size: rows.
+        context_length: inputs in a window (the length of truncated backpropagation through time).
+
+    Raises:
+        UserError: the split is shorter than one window.
+    """
+
+    def __init__(self, tokens: TokenVector, batch_size: int, context_length: int) -> None:
+        _check_length(tokens, context_length)
+        self._tokens = tokens
+        self._context_length = context_length
+        self._offsets_T = np.arange(context_length + 1)
+        self._position_B = np.arange(batch_size, dtype=np.int64) * len(tokens) // batch_size
+        self._must_restart_B = np.ones(batch_size, dtype=np.bool_)
+        self._tokens_seen = 0
+
+    def next(self) -> tuple[Tokens_BT, Tokens_BT, Restart_B]:
+        """The next batch: inputs [B, T], targets [B, T], and which rows start anew [B] (all of them at first)."""
+        is_at_end_B = self._position_B + self._context_length >= len(self._tokens)
+        self._position_B[is_at_end_B] = 0
+        restart_B = self._must_restart_B | is_at_end_B
+        inputs_BT, targets_BT = _gather(self._tokens, self._position_B, self._offsets_T)
+        self._position_B += self._context_length
+        self._must_restart_B[:] = False
+        self._tokens_seen += inputs_BT.size
+        return inputs_BT, targets_BT, restart_B
+
+    @property
+    def tokens_seen(self) -> int:
+        """Targets handed out so far."""
+        return self._tokens_seen
+
+    @property
+    def epoch(self) -> float:
+        """Targets handed out per token of the split."""
+        return self._tokens_seen / len(self._tokens)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position of every row, which rows are still fresh, and count."""
+        return {
+            "kind": "recurrent-streams",
+            "positions": self._position_B.tolist(),
+            "must_restart": self._must_restart_B.tolist(),
+            "tokens_seen": self._tokens_seen,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where the state was taken; the batch size must be the same."""
+        _check_kind(state, "recurrent-streams")
+        positions_B = np.array(state["positions"], dtype=np.int64)
+        if positions_B.shape != self._position_B.shape:
+            raise UserError(
+                "The stored position is of another batch size",
+                value=len(self._position_B),
+                limit=len(positions_B),
+                remedy="Resume with the batch size of the run",
+            )
+        self._position_B = positions_B
+        self._must_restart_B = np.array(state["must_restart"], dtype=np.bool_)
+        self._tokens_seen = int(state["tokens_seen"])
+
+
+def _gather(
+    tokens: TokenVector, starts_B: npt.NDArray[np.int64], offsets_T: npt.NDArray[np.int64]
+) -> tuple[Tokens_BT, Tokens_BT]:
+    window_BT = tokens[starts_B[:, None] + offsets_T].astype(np.int64)
+    # Copies, because a view with a stride would reach the accelerator as a slower, non-contiguous transfer.
+    return np.ascontiguousarray(window_BT[:, :-1]), np.ascontiguousarray(window_BT[:, 1:])
+
+
+def _check_length(tokens: TokenVector, context_length: int) -> None:
+    if len(tokens) <= context_length:
+        raise UserError(
+            "The training text is shorter than one window",
+            value=f"{len(tokens):,} tokens",
+            limit=f"more than {context_length:,} (the context length)",
+            remedy="Shorten the context, or bring more text",
+        )
+
+
+def _check_kind(state: dict[str, Any], kind: str) -> None:
+    if state.get("kind") != kind:
+        raise UserError(
+            "The stored data position belongs to another kind of reader",
+            value=state.get("kind"),
+            limit=kind,
+            remedy="Resume with the model family that the run began with",
+        )

@@ -1,0 +1,234 @@
+"""Subword tokenizers: byte-level BPE trained here, and any tokenizer that the `tokenizers` library reads from JSON.
+
+Long texts are encoded in pieces, cut where white space begins. Those cuts depend on the text alone, so that a text read in
+parts from disk gives the same ids as the same text in memory; for the byte-level BPE trained here they also equal the ids
+of the library's own encoding in one go (its pre-tokenizer always cuts there).
+Not here: character and byte tokenizers (`tokenizers.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from llm_core.config.errors import UserError
+from llm_core.text.tokenizer_interface import (
+    END_OF_TEXT,
+    ByteLengths,
+    TokenArray,
+    refuse_surrogates,
+    tokenizer_id,
+    unknown_characters_error,
+    visible_bytes,
+)
+
+PIECE_CHARACTERS = 256 * 1024
+MINIMUM_BPE_SIZE = 257
+MAXIMUM_BPE_SIZE = 200_000
+
+# Names under which well-known tokenizers keep the token that ends a document, best first.
+_END_NAMES = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "<|eot_id|>", "[EOS]", "[SEP]")
+_BYTE_FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")
+_BEFORE_WHITE_SPACE = re.compile(r"(?<=\S)(?=\s)")
+_PREFIXES = {"WordPiece": "##"}
+
+
+class SubwordTokenizer:
+    """A tokenizer of the `tokenizers` library behind the common interface.
+
+    Truncation, padding and added start or end tokens of a loaded file are switched off: `encode` gives the ids of the text
+    and nothing else. A file without any known end-of-document token gets `<|endoftext|>` as its last id.
+
+    Args:
+        json_text: the text of a `tokenizer.json`.
+
+    Raises:
+        UserError: the library cannot read it.
+    """
+
+    def __init__(self, json_text: str) -> None:
+        try:
+            tokenizer = tokenizers.Tokenizer.from_str(json_text)
+        except Exception as error:  # the library raises bare Exception for every malformed file
+            raise UserError(
+                f"The tokenizer cannot be read: {str(error)[:200]}", remedy="Give the tokenizer.json of a model"
+            ) from error
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        # A text that spells a special token is text.
+        tokenizer.encode_special_tokens = True
+        vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+        if not vocabulary:
+            raise UserError("The tokenizer has an empty vocabulary", remedy="Train it, or give another file")
+        end_name = next((name for name in _END_NAMES if name in vocabulary), END_OF_TEXT)
+        tokenizer.add_special_tokens([end_name])
+        self._tokenizer = tokenizer
+        self._fields = cast("dict[str, Any]", json.loads(tokenizer.to_str()))
+        self.kind = str(self._fields["model"].get("type", "bpe")).lower()
+        vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+        self._token_of_id = {token_id: token for token, token_id in vocabulary.items()}
+        self.vocabulary_size = max(self._token_of_id) + 1
+        self.end_of_text_id: int | None = vocabulary[end_name]
+        added = cast("list[dict[str, Any]]", self._fields.get("added_tokens", []))
+        self.special_ids = frozenset(int(token["id"]) for token in added if token["special"])
+        self._added_ids = frozenset(int(token["id"]) for token in added)
+        unknown = self._fields["model"].get("unk_token")
+        unknown_id = self._fields["model"].get("unk_id") if unknown is None else vocabulary.get(unknown)
+        self._unknown_id: int | None = unknown_id
+        self.id = tokenizer_id(self.to_json())
+
+    def encode(self, text: str) -> list[int]:
+        ids, unknown = self.encode_known(text)
+        if unknown:
+            raise unknown_characters_error(unknown, f"{self.vocabulary_size:,} known pieces of text")
+        return ids
+
+    def encode_array(self, text: str) -> TokenArray:
+        return np.array(self.encode(text), dtype=np.int64)
+
+    def encode_known(self, text: str) -> tuple[list[int], list[str]]:
+        refuse_surrogates(text)
+        ids: list[int] = []
+        unknown: dict[str, None] = {}
+        for piece in encoding_pieces([text]):
+            encoding = self._tokenizer.encode(piece, add_special_tokens=False)
+            if self._unknown_id is None or self._unknown_id not in encoding.ids:
+                ids.extend(encoding.ids)
+                continue
+            for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+                if token_id == self._unknown_id:
+                    unknown[piece[start:end]] = None
+                else:
+                    ids.append(token_id)
+        return ids, list(unknown)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        kept = [int(i) for i in ids if i not in self.special_ids]
+        if self._is_byte_level:
+            return b"".join(self.token_bytes(i) for i in kept).decode("utf-8", "replace")
+        return self._tokenizer.decode(kept, skip_special_tokens=False)
+
+    def token_text(self, token_id: int) -> str:
+        if token_id in self.special_ids or token_id not in self._token_of_id:
+            return self._token_of_id.get(token_id, f"⟨unused {token_id}⟩")
+        return visible_bytes(self.token_bytes(token_id))
+
+    def token_bytes(self, token_id: int) -> bytes:
+        if token_id in self.special_ids or token_id not in self._token_of_id:
+            return b""
+        token = self._token_of_id[token_id]
+        if token_id in self._added_ids:
+            return token.encode("utf-8")
+        if self._is_byte_level:
+            # A character outside the byte alphabet can only come from a hand-made file; it stands for itself.
+            return b"".join(self._byte_of_sign.get(sign, sign.encode("utf-8")) for sign in token)
+        fallback = _BYTE_FALLBACK.fullmatch(token)
+        if fallback:
+            return bytes([int(fallback[1], 16)])
+        if self._continuation:
+            inside = token.startswith(self._continuation)
+            return (token.removeprefix(self._continuation) if inside else " " + token).encode("utf-8")
+        return token.replace("▁", " ").encode("utf-8")
+
+    def byte_lengths(self) -> ByteLengths:
+        return np.array([len(self.token_bytes(i)) for i in range(self.vocabulary_size)], dtype=np.int32)
+
+    def to_json(self) -> str:
+        return self._tokenizer.to_str()
+
+    @cached_property
+    def _is_byte_level(self) -> bool:
+        parts = [self._fields.get("pre_tokenizer"), self._fields.get("decoder")]
+        return any('"ByteLevel"' in json.dumps(part) for part in parts)
+
+    @cached_property
+    def _byte_of_sign(self) -> dict[str, bytes]:
+        return {sign: bytes([value]) for value, sign in _byte_signs().items()}
+
+    @cached_property
+    def _continuation(self) -> str:
+        """What marks a token inside a word, for models that leave spaces out of their tokens; else empty."""
+        model = self._fields["model"]
+        return str(model.get("continuing_subword_prefix") or _PREFIXES.get(str(model.get("type")), ""))
+
+
+def train_bpe(texts: Iterable[str], size: int) -> SubwordTokenizer:
+    """Train byte-level BPE (GPT-2's pre-tokenizer) on the texts; no network, no prefix space, every byte known.
+
+    Args:
+        texts: pieces of text; each is one unit (no merge reaches across two), so cut long texts with `encoding_pieces`.
+        size: vocabulary size wanted: 256 bytes, `<|endoftext|>` as id 0 of the library's order, and merges. A small text
+            may have fewer merges than asked for.
+
+    Raises:
+        UserError: `size` out of bounds.
+    """
+    check_bpe_size(size)
+    tokenizer = tokenizers.Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer=trainer)
+    return SubwordTokenizer(tokenizer.to_str())
+
+
+def check_bpe_size(size: int) -> int:
+    """The size, if byte-level BPE can have it; else UserError."""
+    if not MINIMUM_BPE_SIZE <= size <= MAXIMUM_BPE_SIZE:
+        raise UserError(
+            "This vocabulary size is not possible for byte-level BPE",
+            value=f"{size:,}",
+            limit=f"{MINIMUM_BPE_SIZE} (256 bytes and the end token) to {MAXIMUM_BPE_SIZE:,}",
+            remedy="A few thousand suit a few megabytes of text",
+        )
+    return size
+
+
+def encoding_pieces(parts: Iterable[str], size: int = PIECE_CHARACTERS) -> Iterator[str]:
+    """The text of one document in pieces of about `size` characters, each cut where white space begins.
+
+    Cuts depend on the joined text alone, not on how it arrives in `parts`: the last place in the first `size` characters
+    where white space follows something else, or the first such place after them.
+    """
+    buffer = ""
+    for part in parts:
+        buffer += part
+        while len(buffer) > size:
+            cut = _cut(buffer, size)
+            if cut is None:
+                break
+            yield buffer[:cut]
+            buffer = buffer[cut:]
+    if buffer:
+        yield buffer
+
+
+def _cut(buffer: str, size: int) -> int | None:
+    position = size
+    while position > 0:
+        if buffer[position].isspace() and not buffer[position - 1].isspace():
+            return position
+        position -= 1
+    later = _BEFORE_WHITE_SPACE.search(buffer, size)
+    return later.start() if later else None
+
+
+def _byte_signs() -> dict[int, str]:
+    """GPT-2's printable sign for each byte: printable Latin-1 stands for itself, the rest is moved up to U+0100 and on."""
+    itself = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    signs = {value: chr(value) for value in itself}
+    moved = [value for value in range(256) if value not in signs]
+    signs.update({value: chr(0x100 + index) for index, value in enumerate(moved)})
+    return signs
