@@ -203,7 +203,7 @@ class MetricsWriter:
         """The segment begun last; a run whose caller never begins one gets a root."""
         if self._segment is None:
             row = self._connection.execute("SELECT max(id) FROM segments").fetchone()
-            self._segment = row[0] if row[0] is not None else self.begin_segment(None, 0)
+            self._segment = self.begin_segment(None, 0) if row[0] is None else int(row[0])
         return self._segment
 
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +55,14 @@ class PointArrays:
 
     def where(self, mask: npt.NDArray[np.bool_]) -> PointArrays:
         """The points where the mask is true."""
-        columns = (self.id, self.segment, self.step, self.tokens, self.seconds, self.value)
-        return PointArrays(*(column[mask] for column in columns))
+        return PointArrays(
+            id=self.id[mask],
+            segment=self.segment[mask],
+            step=self.step[mask],
+            tokens=self.tokens[mask],
+            seconds=self.seconds[mask],
+            value=self.value[mask],
+        )
 
 
 @dataclass(frozen=True)
@@ -194,9 +200,13 @@ def few_points(run_folder: Path, key: str, count: int) -> PointArrays:
 
 def _point_arrays(rows: Iterable[tuple[Any, ...]]) -> PointArrays:
     table = np.fromiter(rows, dtype=_POINT_TYPE)
-    value = np.where(table["is_nan"], np.nan, table["value"])
     return PointArrays(
-        *(np.ascontiguousarray(table[name]) for name in ("id", "segment", "step", "tokens", "seconds")), value
+        id=np.ascontiguousarray(table["id"]),
+        segment=np.ascontiguousarray(table["segment"]),
+        step=np.ascontiguousarray(table["step"]),
+        tokens=np.ascontiguousarray(table["tokens"]),
+        seconds=np.ascontiguousarray(table["seconds"]),
+        value=np.where(table["is_nan"], np.nan, table["value"]),
     )
 
 
@@ -246,7 +256,7 @@ def _last_steps(segments: Sequence[Segment]) -> dict[int, float]:
 def events(run_folder: Path, after_id: int = 0) -> list[Event]:
     """Events with a larger id than `after_id`, oldest first."""
     query = "SELECT id, at, kind, message, step, data FROM events WHERE id > ? ORDER BY id"
-    return [Event(*row[:5], json.loads(row[5])) for row in _rows(run_folder, query, (after_id,))]
+    return [Event(*row[:-1], data=json.loads(row[-1])) for row in _rows(run_folder, query, (after_id,))]
 
 
 def samples(run_folder: Path, after_id: int = 0) -> list[Sample]:
@@ -254,7 +264,7 @@ def samples(run_folder: Path, after_id: int = 0) -> list[Sample]:
     query = "SELECT id, at, segment, step, prompt, text, data FROM samples WHERE id > ? ORDER BY id"
     rows = _rows(run_folder, query, (after_id,))
     limits = _last_steps(segments(run_folder))
-    return [Sample(*row[:6], json.loads(row[6])) for row in rows if row[3] <= limits.get(row[2], -1)]
+    return [Sample(*row[:-1], data=json.loads(row[-1])) for row in rows if row[3] <= limits.get(row[2], -1)]
 
 
 def probes(run_folder: Path, key: str, after_id: int = 0) -> list[Probe]:
@@ -304,7 +314,7 @@ def _rows(run_folder: Path, query: str, values: tuple[Any, ...] = ()) -> list[tu
 
 
 @contextmanager
-def _connection(run_folder: Path) -> Iterator[sqlite3.Connection | None]:
+def _connection(run_folder: Path) -> Generator[sqlite3.Connection | None]:
     """A read-only connection, closed at the end of the block; None when nothing was written yet.
 
     Raises:
@@ -331,7 +341,7 @@ def _connection(run_folder: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[Path]:
+def _readable(path: Path) -> Generator[Path]:
     """The file itself, or, where an unsealed WAL lies in a folder that cannot be written to, a copy of both.
 
     SQLite needs to write a -shm beside a WAL, and in immutable mode would leave the WAL out.

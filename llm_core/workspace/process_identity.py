@@ -102,7 +102,7 @@ def _start_time(pid: int) -> str | None:
 
 
 def _start_time_from_ps(pid: int) -> str | None:
-    state, _, start_time = _output("ps", "-o", "stat=,lstart=", "-p", str(pid)).partition(" ")
+    state, _, start_time = _output("ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)).partition(" ")
     return None if not state or state.startswith("Z") else " ".join(start_time.split())
 
 

@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 from llm_core.config.errors import NameTaken, NotFound, Refused, UserError
 from llm_core.workspace import registry_file
 from llm_core.workspace.job_record import (
+    FAILED,
     FINAL,
     FINISHED,
     HELD,
@@ -246,15 +247,20 @@ class Registry:
             return _get(connection, job_id)
 
     def requeue(self, job_id: str, token: str, reason: str) -> JobRecord:
-        """Give a job whose worker is gone back to the queue, or end it as `failed` after its last attempt."""
+        """Give a job whose worker is gone back to the queue.
+
+        After its last attempt, or when a person ran it in the foreground (nobody else would start it), it ends as `failed`.
+        """
         with self._writing() as connection:
             record = _held(connection, job_id, token)
             if record.state not in HELD:
                 raise Refused(f"A job that is {record.state} has no worker to lose", value=job_id)
+            if record.foreground:
+                return self.move(job_id, FAILED, token=token, reason=reason, remedy="Resume it to go on")
             if record.attempts >= record.max_attempts:
                 times = "once" if record.attempts == 1 else f"{record.attempts} times"
                 return self.move(
-                    *(job_id, "failed"),
+                    *(job_id, FAILED),
                     token=token,
                     reason=f"{reason} It was tried {times}.",
                     remedy="Read the log for the cause, then resume it",
@@ -335,13 +341,13 @@ class Registry:
     # --- connection ------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self) -> Generator[sqlite3.Connection]:
         with self._lock:
             self._follow_file()
             yield self._connection
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self) -> Generator[sqlite3.Connection]:
         """One transaction; an inner one joins the outer one."""
         with self._lock:
             if self._connection.in_transaction:

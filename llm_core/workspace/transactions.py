@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+def transaction(connection: sqlite3.Connection) -> Generator[sqlite3.Connection]:
     """BEGIN IMMEDIATE (so that what is read inside cannot change before it is written), then COMMIT, or ROLLBACK on any error.
 
     The connection must be in autocommit mode (isolation_level=None).
