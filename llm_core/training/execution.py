@@ -1,0 +1,138 @@
+"""Where and how a run computes: "auto" made definite, once, and then kept for the life of the run.
+
+The choice is stored with the checkpoints and used again on resume, because another precision or thread count gives other numbers.
+Not here: what the machine has (`llm_core.backend.devices`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from llm_core.config.errors import UserError
+from llm_core.config.run import RunConfig
+from llm_core.models.counting import training_flops_per_token
+from llm_core.models.registry import build_model
+from llm_core.objectives.train_step import TrainStep
+from llm_core.training.budget import tokens_per_step
+
+# Compiling costs 10 to 60 seconds; it pays for runs of more than about this much arithmetic (minutes on the device).
+_COMPILE_FROM_FLOPS = {"cpu": 60e12, "cuda": 1e17}
+_BFLOAT16_FROM_WIDTH = 256
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How this run computes."""
+
+    device: str
+    precision: str
+    num_threads: int
+    compile: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Execution:
+        return cls(**values)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context of a forward pass: bfloat16 products where chosen; weights and sums stay float32."""
+        if self.precision == "bfloat16":
+            return torch.autocast(self.device, dtype=torch.bfloat16)
+        return nullcontext()
+
+
+def choose_execution(config: RunConfig, vocabulary_size: int, total_steps: int | None) -> Execution:
+    """Make every "auto" definite for this machine.
+
+    Raises:
+        UserError: a device that this machine or this build of torch does not have.
+    """
+    device = _choose_device(config.hardware.device)
+    num_threads = config.hardware.num_threads or _usable_cores()
+    if device == "cpu":
+        torch.set_num_threads(num_threads)
+    precision = config.hardware.precision
+    if precision == "auto":
+        precision = _choose_precision(config, vocabulary_size, device)
+    return Execution(device, precision, num_threads, _choose_compile(config, vocabulary_size, device, total_steps))
+
+
+def _choose_device(wish: str) -> str:
+    has_mps = torch.backends.mps.is_available()
+    if wish == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    if wish == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "This machine has no usable CUDA GPU",
+            value=wish,
+            remedy="Choose cpu or auto, or install a CUDA build of torch",
+        )
+    if wish == "mps" and not has_mps:
+        raise UserError("This machine has no Apple GPU that torch can use", value=wish, remedy="Choose cpu or auto")
+    return wish
+
+
+def _usable_cores() -> int:
+    """Cores this process may use, which in a container is less than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _choose_precision(config: RunConfig, vocabulary_size: int, device: str) -> str:
+    if device == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    if device == "mps" or config.model.kind != "transformer" or config.model.hidden_size < _BFLOAT16_FROM_WIDTH:
+        return "float32"  # measured: below this width the casts cost more than the products save
+    if not _cpu_multiplies_bfloat16():
+        return "float32"  # without the instructions bfloat16 is emulated, several times slower
+    seconds = {precision: _measure(config, vocabulary_size, precision) for precision in ("float32", "bfloat16")}
+    return min(seconds, key=seconds.__getitem__)
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def _measure(config: RunConfig, vocabulary_size: int, precision: str) -> float:
+    """Seconds of one forward and backward pass of a single layer of the real width, the quicker of three."""
+    execution = Execution("cpu", precision, torch.get_num_threads(), compile=False)
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(
+            config.model.model_copy(update={"num_layers": 1}), vocabulary_size, config.data.context_length
+        )
+        tokens_BT = torch.randint(vocabulary_size, (min(config.training.batch_size, 8), config.data.context_length))
+        step = TrainStep(model)
+        quickest = float("inf")
+        for _ in range(3):
+            started = time.perf_counter()
+            with execution.autocast():
+                loss_sum = step(tokens_BT, tokens_BT).loss_sum
+            loss_sum.backward()
+            quickest = min(quickest, time.perf_counter() - started)
+    return quickest
+
+
+def _choose_compile(config: RunConfig, vocabulary_size: int, device: str, total_steps: int | None) -> bool:
+    if config.hardware.compile != "auto":
+        return config.hardware.compile == "on"
+    # Recurrent kernels are fused already; a compiler unrolls them in time, which takes minutes.
+    if config.model.kind != "transformer" or device not in _COMPILE_FROM_FLOPS:
+        return False
+    if device == "cpu" and shutil.which("g++") is None and shutil.which("clang++") is None:
+        return False
+    tokens = (total_steps or 0) * tokens_per_step(config.training, config.data.context_length)
+    flops = tokens * training_flops_per_token(config.model, vocabulary_size, config.data.context_length)
+    return flops >= _COMPILE_FROM_FLOPS[device]

@@ -1,0 +1,117 @@
+"""The loop: steps until the budget is used up, a person stops it, or the numbers break.
+
+It decides when; the trainer does the step and observers do everything else. Not here: processes, leases, files (`llm_core.backend`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from llm_core.training.observers import Control, Instruction, LogPoint, NoControl, Observer
+from llm_core.training.trainer import StepReport, Trainer
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How the loop ended."""
+
+    state: Literal["finished", "stopped", "diverged"]
+    reason: str
+    remedy: str
+    train_loss: float | None
+    """Of the last step."""
+
+
+def train(trainer: Trainer, observers: Sequence[Observer] = (), control: Control | None = None) -> TrainResult:
+    """Run the trainer to its end.
+
+    The order at a step: control, step, log, evaluation, sample, checkpoint. A fresh run is evaluated before its first step; a resumed
+    one is not, that figure is already there. A diverged run writes no checkpoint: the last good one stays the newest.
+    """
+    control = control or NoControl()
+    pace = _Pace(trainer)
+    last: StepReport | None = None
+    if trainer.step == 0:
+        _tell_evaluation(trainer, observers, is_last=False)
+        _tell_sample(trainer, observers)
+    checkpointed_at = trainer.step
+    while not trainer.is_done:
+        instruction: Instruction = control.poll(trainer)
+        if (instruction.checkpoint or instruction.stop) and checkpointed_at != trainer.step:
+            _tell_checkpoint(trainer, observers)
+            checkpointed_at = trainer.step
+        if instruction.stop:
+            return TrainResult("stopped", instruction.stop_reason, "Resume goes on from here.", _loss(last))
+        last = trainer.run_step()
+        due = _Due(trainer)
+        if due.log or not last.is_finite:
+            point = LogPoint(last, trainer.tokens, trainer.seconds, pace.since_last(trainer))
+            for observer in observers:
+                observer.on_log(trainer, point)
+        if not last.is_finite:
+            return _diverged(last)
+        if due.evaluation:
+            _tell_evaluation(trainer, observers, is_last=trainer.is_done)
+        if due.sample:
+            _tell_sample(trainer, observers)
+        if due.checkpoint:
+            _tell_checkpoint(trainer, observers)
+            checkpointed_at = trainer.step
+    return TrainResult("finished", "The budget is used up.", "", _loss(last))
+
+
+class _Due:
+    """What the step just done calls for. The last step calls for everything."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        training, step, last = trainer.config.training, trainer.step, trainer.is_done
+        self.log = last or step == 1 or step % training.log_interval == 0
+        self.evaluation = last or step % training.eval_interval == 0
+        self.sample = last or step % (training.sample_interval or training.eval_interval) == 0
+        self.checkpoint = last or step % (training.checkpoint_interval or training.eval_interval) == 0
+
+
+class _Pace:
+    """Tokens per second between two log points; the first step is left out, it warms up and compiles."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._tokens, self._seconds = trainer.tokens, trainer.seconds
+        self._is_first = True
+
+    def since_last(self, trainer: Trainer) -> float | None:
+        tokens, seconds = trainer.tokens - self._tokens, trainer.seconds - self._seconds
+        is_first, self._is_first = self._is_first, False
+        self._tokens, self._seconds = trainer.tokens, trainer.seconds
+        return None if is_first or tokens <= 0 or seconds <= 0 else tokens / seconds
+
+
+def _diverged(report: StepReport) -> TrainResult:
+    what = "loss" if report.loss != report.loss or abs(report.loss) == float("inf") else "gradient"
+    return TrainResult(
+        "diverged",
+        f"The {what} of step {report.step:,} is not a finite number (loss {report.loss}, gradient norm {report.grad_norm}). "
+        "The weights were not touched.",
+        f"Start again from the last checkpoint with a lower learning rate (it was {report.learning_rate:.2g}) or clip the gradient.",
+        report.loss,
+    )
+
+
+def _loss(report: StepReport | None) -> float | None:
+    return None if report is None else report.loss
+
+
+def _tell_evaluation(trainer: Trainer, observers: Sequence[Observer], *, is_last: bool) -> None:
+    for observer in observers:
+        observer.on_evaluation(trainer, is_last=is_last)
+
+
+def _tell_sample(trainer: Trainer, observers: Sequence[Observer]) -> None:
+    for observer in observers:
+        observer.on_sample(trainer)
+
+
+def _tell_checkpoint(trainer: Trainer, observers: Sequence[Observer]) -> None:
+    for observer in observers:
+        observer.on_checkpoint(trainer)
