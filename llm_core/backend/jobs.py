@@ -1,0 +1,111 @@
+"""Intentions become jobs: submit, stop, resume, delete. What pages and the command line call.
+
+Nothing here runs anything itself; it writes to the registry, leaves a command or starts the supervisor. Free of torch.
+Not here: who takes the jobs (`supervisor.py`), how they are done (`worker.py`).
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from llm_core.backend.launcher import start_supervisor
+from llm_core.backend.readiness import blocking_error, check_readiness
+from llm_core.config.errors import Refused
+from llm_core.config.presets import presets
+from llm_core.config.run import RunConfig
+from llm_core.workspace import commands
+from llm_core.workspace.job_progress import request_cancel
+from llm_core.workspace.job_record import QUEUED, JobRecord
+from llm_core.workspace.paths import Workspace
+from llm_core.workspace.registry import Registry
+from llm_core.workspace.runs import delete_run as delete_run_files
+from llm_core.workspace.runs import run_folder
+
+
+def submit_run(
+    workspace: Workspace, config: RunConfig, *, once: str | None = None, foreground: bool = False, wish: str = ""
+) -> JobRecord:
+    """Queue a training run and make sure somebody will take it.
+
+    Args:
+        config: without a name, one is made from the preset it equals, else from its family.
+        once: key of the click or request; the second call with it returns the first one's run.
+        foreground: the caller runs it itself.
+        wish: the name to start from when the config has none.
+
+    Raises:
+        UserError: the settings cannot work (the first blocking problem), or the name is taken.
+    """
+    problems = check_readiness(workspace, config).blocking
+    if problems:
+        raise blocking_error(problems)
+    with Registry(workspace) as registry:
+        name = config.name or registry.free_name("train", wish or _default_name(config))
+        values = config.model_copy(update={"name": name}).model_dump(mode="json")
+        record = registry.add("train", name, values, once=once, foreground=foreground)
+    if not foreground:
+        start_supervisor(workspace)
+    return record
+
+
+def submit_job(
+    workspace: Workspace, kind: str, name: str, config: dict[str, Any], *, once: str | None = None
+) -> JobRecord:
+    """Queue an import, a tokenizer training or a probe; `config` is what `worker_jobs` of that kind reads."""
+    with Registry(workspace) as registry:
+        record = registry.add(kind, registry.free_name(kind, name), config, once=once)
+    start_supervisor(workspace)
+    return record
+
+
+def submit_probe(workspace: Workspace, config: RunConfig, *, once: str | None = None) -> JobRecord:
+    """Queue a short measurement of this configuration's speed."""
+    return submit_job(workspace, "probe", "probe", config.model_dump(mode="json"), once=once)
+
+
+def stop_job(workspace: Workspace, job_id: str, *, author: str = "") -> JobRecord:
+    """Ask a job to end; a run finishes its step and saves first. A queued job ends at once, reason "cancelled".
+
+    Raises:
+        Refused: it has ended already.
+    """
+    with Registry(workspace) as registry:
+        record = registry.get(job_id)
+        if record.state == QUEUED:
+            return registry.cancel(job_id)
+        if record.is_final:
+            raise Refused(f"It is {record.state} already", value=f"{record.name} ({record.id})")
+    if record.kind == "train":
+        commands.append_command(run_folder(workspace, job_id), "stop", {}, author)
+    else:
+        request_cancel(workspace, job_id)
+        if record.owner is not None:
+            record.owner.send_signal(signal.SIGTERM)
+    return record
+
+
+def resume_run(workspace: Workspace, run_id: str, *, foreground: bool = False) -> JobRecord:
+    """Put a stopped, failed or diverged run, or one whose worker died, back into the queue.
+
+    Raises:
+        Refused: it is finished, queued already, or a live worker holds it (named by its process id).
+    """
+    with Registry(workspace) as registry:
+        record = registry.resume(run_id, foreground=foreground)
+    if not foreground:
+        start_supervisor(workspace)
+    return record
+
+
+def delete_run(workspace: Workspace, run_id: str) -> int:
+    """Delete a run with all its files; returns the bytes freed. Raises Refused while a worker holds it."""
+    with Registry(workspace) as registry:
+        return delete_run_files(workspace, registry, run_id)
+
+
+def _default_name(config: RunConfig) -> str:
+    for name, preset in presets().items():
+        if preset.config.model == config.model and preset.config.data.dataset == config.data.dataset:
+            return name
+    return f"{config.data.dataset}-{config.model.kind}"[:60]

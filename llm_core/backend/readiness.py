@@ -1,0 +1,88 @@
+"""What stands in the way of a run before it starts, and what is unwise about it. Free of torch.
+
+Blocking problems stop a submission; warnings say the consequence and let the person go on.
+Not here: bounds of single settings (`llm_core.config` enforces those).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_core.backend.devices import memory_bytes
+from llm_core.backend.vocabulary import guess_vocabulary_size
+from llm_core.config.errors import UserError
+from llm_core.config.run import RunConfig
+from llm_core.models.counting import count_parameters, training_memory
+from llm_core.text.library import find_dataset
+from llm_core.training.budget import steps_of_budget, tokens_per_step
+from llm_core.workspace.paths import Workspace
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Problems that stop a run, and warnings that do not."""
+
+    blocking: list[UserError]
+    warnings: list[UserError]
+
+
+def check_readiness(workspace: Workspace, config: RunConfig) -> Readiness:
+    """Everything that can be known without reading the text."""
+    blocking: list[UserError] = []
+    warnings: list[UserError] = []
+    try:
+        dataset = find_dataset(workspace, config.data.dataset)
+        vocabulary_size = guess_vocabulary_size(workspace, config.data)
+    except UserError as error:
+        return Readiness([error], [])
+    characters = dataset.characters or 0
+    validation_characters = int(characters * config.data.validation_fraction)
+    if (
+        characters
+        and config.data.tokenizer in ("char", "byte")
+        and validation_characters < config.data.context_length + 1
+    ):
+        blocking.append(
+            UserError(
+                "The text is too short for one validation window",
+                value=f"{validation_characters:,} characters kept for validation",
+                limit=f"at least {config.data.context_length + 1:,}",
+                remedy="Bring more text, or shorten the context",
+            )
+        )
+    parameters = count_parameters(config.model, vocabulary_size).total
+    if characters and parameters > 10 * characters:
+        warnings.append(
+            UserError(
+                f"The model has {parameters:,} parameters for {characters:,} characters of text",
+                remedy="Expect it to learn the text by heart; take more text, a smaller model, or some dropout",
+            )
+        )
+    epochs = _epochs(config, characters)
+    if epochs is not None and epochs > 50:
+        warnings.append(UserError(f"The text will be read about {epochs:,.0f} times", remedy="Fewer steps will do"))
+    needed, available = training_memory(config, vocabulary_size).total_bytes, memory_bytes()
+    if config.hardware.device in ("auto", "cpu") and needed > available:
+        warnings.append(
+            UserError(
+                "Training may need more memory than this machine has",
+                value=f"{needed / 1e9:.1f} GB",
+                limit=f"{available / 1e9:.1f} GB",
+                remedy="Lower the batch, the context or the width",
+            )
+        )
+    return Readiness(blocking, warnings)
+
+
+def blocking_error(problems: list[UserError]) -> UserError:
+    """The first blocking problem, as the error that a submission raises."""
+    return problems[0]
+
+
+def _epochs(config: RunConfig, characters: int) -> float | None:
+    if not characters or config.data.tokenizer not in ("char", "byte"):
+        return None
+    per_step = tokens_per_step(config.training, config.data.context_length)
+    train_tokens = max(1, int(characters * (1 - config.data.validation_fraction)))
+    steps = steps_of_budget(config.training, tokens_per_step=per_step, train_tokens=train_tokens)
+    return None if steps is None else steps * per_step / train_tokens

@@ -1,0 +1,63 @@
+"""Measuring how fast a configuration trains here, with a few real steps on random tokens. Needs torch; run by a worker.
+
+Not here: what is made of the figure (`estimates.py`).
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from llm_core.backend.estimates import store_speed
+from llm_core.backend.vocabulary import guess_vocabulary_size
+from llm_core.config.run import RunConfig
+from llm_core.training.trainer import Trainer
+from llm_core.workspace.paths import Workspace
+
+_WARM_UP_STEPS = 3
+_MEASURED_SECONDS = 3.0
+_MEASURED_STEPS = 200
+
+
+def measure_speed(
+    workspace: Workspace,
+    config: RunConfig,
+    report: Callable[[str, int, int | None], None],
+    cancelled: Callable[[], bool],
+) -> dict[str, Any]:
+    """Tokens per second of steps after warming up: median, and the quarter and three-quarter marks as a range."""
+    vocabulary_size = guess_vocabulary_size(workspace, config.data)
+    generator = np.random.default_rng(0)
+    length = max(100_000, 4 * config.training.batch_size * (config.data.context_length + 1))
+    tokens = generator.integers(0, vocabulary_size, length).astype(np.uint32)
+    quick = config.model_copy(update={"hardware": config.hardware.model_copy(update={"compile": "off"})})
+    trainer = Trainer(quick, tokens, vocabulary_size)
+    for step in range(_WARM_UP_STEPS):
+        trainer.run_step()
+        report("warming up", step + 1, _WARM_UP_STEPS)
+    seconds: list[float] = []
+    started = time.perf_counter()
+    while len(seconds) < _MEASURED_STEPS and (time.perf_counter() - started < _MEASURED_SECONDS or len(seconds) < 3):
+        if cancelled():
+            break
+        before = time.perf_counter()
+        trainer.run_step()
+        seconds.append(time.perf_counter() - before)
+        report("measuring speed", len(seconds), None)
+    slow, middle, quick_mark = np.quantile(trainer.tokens_per_step / np.array(seconds), [0.1, 0.5, 0.9]).tolist()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    result = {
+        "tokens_per_second": middle,
+        "tokens_per_second_low": slow,
+        "tokens_per_second_high": quick_mark,
+        "steps": len(seconds),
+        "device": trainer.execution.device,
+        "peak_memory_bytes": int(peak),
+    }
+    store_speed(workspace, config, vocabulary_size, result)
+    return result

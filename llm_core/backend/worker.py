@@ -1,0 +1,152 @@
+"""The worker process: one job under one lease, from taking it over to its final state.
+
+Whatever happens ends in a state with a reason: an error for people keeps its words, running out of memory says what to lower, anything
+else is logged in full. Not here: the jobs themselves (`worker_train.py`, `worker_jobs.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+from llm_core.config.errors import Refused, UserError
+from llm_core.config.timing import Timing
+from llm_core.workspace.job_record import FAILED, RUNNING, STOPPED, JobRecord
+from llm_core.workspace.leases import LeaseLost
+from llm_core.workspace.paths import Workspace, open_workspace
+from llm_core.workspace.process_identity import this_process
+from llm_core.workspace.registry import Registry
+
+
+class Cancelled(Exception):
+    """The job was asked to end and has nothing more to save."""
+
+
+@dataclass
+class StopSignal:
+    """Whether this process was asked to end (SIGTERM, Ctrl-C). The second request ends it at once."""
+
+    requested: bool = False
+
+    def install(self) -> Callable[[], None]:
+        """Listen from now on; returns a function that puts the former handlers back. Main thread only."""
+
+        def handle(number: int, _frame: FrameType | None) -> None:
+            if self.requested:
+                os._exit(128 + number)
+            self.requested = True
+
+        former = [(number, signal.signal(number, handle)) for number in (signal.SIGTERM, signal.SIGINT)]
+
+        def restore() -> None:
+            for number, handler in former:
+                signal.signal(number, handler)
+
+        return restore
+
+
+def run_job(workspace: Workspace, record: JobRecord, timing: Timing) -> JobRecord:
+    """Do a claimed job to its end and return its final record. LeaseLost passes through: the job is somebody else's then."""
+    token = record.lease_token
+    assert token is not None
+    stop = StopSignal()
+    restore = stop.install()
+    try:
+        with Registry(workspace) as registry:
+            registry.hand_over(record.id, token, this_process())
+            registry.move(record.id, RUNNING, token=token)
+        reason, remedy = _do(workspace, record, token, stop, timing)
+        if reason:
+            state = STOPPED if reason == "cancelled" else FAILED
+            with Registry(workspace) as registry:
+                if registry.get(record.id).state == RUNNING:
+                    registry.move(record.id, state, token=token, reason=reason, remedy=remedy)
+    finally:
+        restore()
+    with Registry(workspace) as registry:
+        return registry.get(record.id)
+
+
+def _do(workspace: Workspace, record: JobRecord, token: str, stop: StopSignal, timing: Timing) -> tuple[str, str]:
+    """Run the job; reason and remedy when it failed, empty when it set its own final state."""
+    try:
+        if record.kind == "train":
+            from llm_core.backend.worker_train import run_training
+
+            run_training(workspace, record, token, stop, timing)
+        else:
+            from llm_core.backend.worker_jobs import run_short_job
+
+            run_short_job(workspace, record, token, stop, timing)
+    except LeaseLost:
+        raise
+    except Cancelled:
+        return "cancelled", ""
+    except UserError as error:
+        print(error, file=sys.stderr, flush=True)
+        return UserError(error.what, value=error.value, limit=error.limit).__str__(), error.remedy
+    except Exception as error:  # the last line of defence: the log keeps everything, the person gets the gist
+        traceback.print_exc()
+        return _explain(error)
+    return "", ""
+
+
+def _explain(error: Exception) -> tuple[str, str]:
+    """Reason and remedy of a fault that nobody foresaw."""
+    name = type(error).__name__
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in str(error):
+        return (
+            f"The memory was not enough ({str(error).splitlines()[0] if str(error) else name}).",
+            "Lower the batch size, the context or the width, then start again.",
+        )
+    if isinstance(error, OSError) and error.errno == 28:
+        return "The disk is full.", "Free some space, then resume; the last checkpoint is whole."
+    first = str(error).splitlines()[0] if str(error) else ""
+    return (
+        f"An unexpected fault ended it: {name}: {first}",
+        "The log tells where. Resume goes on from the last checkpoint.",
+    )
+
+
+def run_in_foreground(workspace: Workspace, job_id: str, timing: Timing) -> JobRecord:
+    """Claim one queued job in this very process and do it. Ctrl-C once saves and stops, twice leaves at once.
+
+    Raises:
+        Refused: somebody else has taken it.
+    """
+    with Registry(workspace) as registry:
+        record = registry.claim(this_process(), ("train", "import", "tokenizer", "probe", "encode"), job_id)
+    if record is None:
+        raise Refused("Somebody else has taken this job", value=job_id, remedy="See `glassbox runs`")
+    return run_job(workspace, record, timing)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry of the process."""
+    parser = argparse.ArgumentParser(prog="glassbox worker", description="Does one job.")
+    parser.add_argument("--workspace", required=True)
+    parser.add_argument("--job", required=True)
+    parser.add_argument("--token", required=True)
+    options = parser.parse_args(arguments)
+    workspace = open_workspace(options.workspace)
+    with Registry(workspace) as registry:
+        record = registry.get(options.job)
+    if record.lease_token != options.token:
+        print("The lease of this job belongs to somebody else.", file=sys.stderr)
+        return 1
+    try:
+        record = run_job(workspace, record, Timing.from_environment())
+    except LeaseLost as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0 if record.state in ("finished", "stopped") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""`glassbox`: the argument parser, and how a verb's outcome becomes an exit status.
+
+0 done, 1 failed or diverged, 2 wrong input, 130 interrupted. Not here: the verbs (`data_verbs.py`, `run_verbs.py`, `model_verbs.py`,
+`machine_verbs.py`, `dashboard.py`). Heavy libraries are imported inside the verbs that need them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sqlite3
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from llm_core.cli import dashboard, data_verbs, machine_verbs, model_verbs, run_verbs
+from llm_core.cli.output import print_json
+from llm_core.config.errors import UserError
+
+DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All verbs. Without one, `glassbox` starts the dashboard."""
+    parser = argparse.ArgumentParser(
+        prog="glassbox", description="Train small language models, watch them learn, look inside, talk to them."
+    )
+    parser.add_argument("--version", action="version", version=f"glassbox {_version()}")
+    parser.add_argument(
+        "--workspace", metavar="DIR", help="the workspace folder (default: $GLASSBOX_HOME, else see the manual)"
+    )
+    dashboard.add_arguments(parser)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    for module in (data_verbs, run_verbs, model_verbs, machine_verbs):
+        module.add_verbs(verbs)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = build_parser().parse_args(arguments)
+    as_json = bool(getattr(options, "json", False))
+    run = getattr(options, "run_verb", dashboard.run)
+    try:
+        return run(options)
+    except UserError as error:
+        print(f"glassbox: {error}", file=sys.stderr)
+        if as_json:
+            print_json({"error": error.to_dict()})
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has left; keep Python from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except (OSError, sqlite3.OperationalError) as error:
+        print(f"glassbox: {error}", file=sys.stderr)
+        if as_json:
+            print_json({"error": {"what": str(error)}})
+        return FAILED
+
+
+def _version() -> str:
+    try:
+        return version("glassbox-lm")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

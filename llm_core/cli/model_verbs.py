@@ -1,0 +1,144 @@
+"""`glassbox generate` and `glassbox score`: what a trained model says and how likely it finds a text."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_core.cli.output import print_json, three_digits
+from llm_core.config.errors import UserError
+from llm_core.config.overrides import read_value
+from llm_core.config.sampling import SamplingConfig
+from llm_core.config.schema import describe_settings
+from llm_core.workspace.checkpoints import find_checkpoint
+from llm_core.workspace.paths import Workspace, open_workspace
+from llm_core.workspace.registry import Registry
+from llm_core.workspace.runs import run_folder
+
+if TYPE_CHECKING:
+    from llm_core.models.loading import LoadedModel
+
+
+def add_verbs(verbs: Any) -> None:
+    """Declare the verbs on argparse's subparsers."""
+    generate = verbs.add_parser("generate", help="let a run's model go on from a prompt")
+    generate.add_argument("run", metavar="RUN")
+    generate.add_argument("--prompt", required=True)
+    for row in describe_settings(SamplingConfig):
+        if row.path != "stop":
+            generate.add_argument(
+                f"--{row.path.replace('_', '-')}", metavar="VALUE", help=row.help, dest=f"sampling_{row.path}"
+            )
+    generate.add_argument(
+        "--stop", action="append", default=[], metavar="TEXT", help="end before this text; may be repeated"
+    )
+    generate.set_defaults(run_verb=generate_text)
+    score = verbs.add_parser("score", help="how likely a run's model finds a text")
+    score.add_argument("run", metavar="RUN")
+    source = score.add_mutually_exclusive_group(required=True)
+    source.add_argument("--file", metavar="FILE")
+    source.add_argument("--split", choices=("train", "validation"))
+    score.add_argument("--stride", type=int, help="tokens between windows (default: the context)")
+    score.set_defaults(run_verb=score_text)
+    for parser in (generate, score):
+        parser.add_argument("--step", type=int, help="the checkpoint (default: the newest)")
+        parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
+
+
+def _load(options: argparse.Namespace) -> tuple[Workspace, LoadedModel]:
+    from llm_core.models.loading import load_checkpoint_model
+
+    workspace = open_workspace(options.workspace)
+    with Registry(workspace) as registry:
+        record = registry.find(options.run)
+    checkpoint = find_checkpoint(run_folder(workspace, record.id), options.step)
+    return workspace, load_checkpoint_model(checkpoint.path)
+
+
+def _sampling(options: argparse.Namespace) -> SamplingConfig:
+    from pydantic import ValidationError
+
+    from llm_core.config.run import user_error
+
+    values: dict[str, Any] = {"stop": tuple(options.stop)}
+    for row in describe_settings(SamplingConfig):
+        text = getattr(options, f"sampling_{row.path}", None)
+        if text is not None:
+            values[row.path] = read_value(row, text)
+    try:
+        return SamplingConfig.model_validate(values)
+    except ValidationError as error:
+        raise user_error(error) from error
+
+
+def generate_text(options: argparse.Namespace) -> int:
+    """Write, streaming to the terminal unless --json."""
+    from llm_core.generation.decoding import Generation
+    from llm_core.generation.text_model import NeuralTextModel
+
+    settings = _sampling(options)
+    _, loaded = _load(options)
+    tokens = loaded.tokenizer.encode(options.prompt)
+    generation = Generation(NeuralTextModel(loaded.model, loaded.tokenizer), tokens, settings)
+    shown = 0
+    if not options.json:
+        print(options.prompt, end="", flush=True)
+    for _ in generation:
+        if not options.json:
+            print(generation.text[shown:], end="", flush=True)
+            shown = len(generation.text)
+    if not options.json:
+        print(generation.text[shown:])
+        return 0
+    print_json(
+        {
+            "text": generation.text,
+            "prompt": options.prompt,
+            "tokens": generation.num_tokens,
+            "finish": generation.finish,
+            "truncated": generation.truncated,
+            "seed": generation.seed,
+            "tokens_per_second": generation.tokens_per_second,
+        }
+    )
+    return 0
+
+
+def score_text(options: argparse.Namespace) -> int:
+    """Likelihood of a file, or of a split of the run's own text."""
+    import numpy as np
+
+    from llm_core.generation.likelihood import likelihood
+    from llm_core.text.tokens import find_tokens
+
+    workspace, loaded = _load(options)
+    unknown = 0
+    if options.split:
+        found = find_tokens(workspace, loaded.config.data)
+        if found is None:
+            raise UserError("The run's own text is no longer cut into tokens here", remedy="Give the text with --file")
+        tokens = found.train if options.split == "train" else found.validation
+    else:
+        try:
+            text = Path(options.file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError("The file cannot be read as UTF-8 text", value=options.file, remedy=str(error)) from error
+        tokens = np.array(loaded.tokenizer.encode(text), dtype=np.int64)
+    result = likelihood(loaded.model, tokens, loaded.tokenizer, stride=options.stride, unknown_tokens=unknown)
+    values = {
+        "nats": result.nats,
+        "tokens": result.tokens,
+        "bytes": result.bytes,
+        "perplexity": result.perplexity,
+        "bits_per_byte": result.bits_per_byte,
+        "unknown_tokens": result.unknown_tokens,
+    }
+    if options.json:
+        print_json(values)
+        return 0
+    bits = "" if result.bits_per_byte is None else f" · {result.bits_per_byte:.4f} bits a byte"
+    print(
+        f"{result.loss:.4f} nats a token{bits} · perplexity {three_digits(result.perplexity)} · {result.tokens:,} tokens"
+    )
+    return 0
