@@ -7,7 +7,6 @@ rename makes it `step-N`. What a kill leaves behind has another name and is neve
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
 import secrets
@@ -16,10 +15,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from llm_core.config.errors import UserError
-from llm_core.workspace.json_files import read_json, sync_file, sync_folder, write_json
+from llm_core.workspace.json_files import json_text, read_json, sync_file, sync_folder, write_json
 from llm_core.workspace.leases import LeaseLost, supersedes
 from llm_core.workspace.metrics_read import read_lease
 from llm_core.workspace.paths import safe_join
@@ -95,7 +94,7 @@ def write_checkpoint(
             passed(f"file:{name}")
         manifest: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "step": step, "kind": kind}
         manifest |= {"created_at": time.time(), "lease_token": lease_token, "files": files, "extra": dict(extra or {})}
-        write_json(temporary / MANIFEST, manifest)
+        _write_manifest(temporary, manifest)
         passed("manifest")
         _check_lease(run_folder, lease_token)
         replaced = None
@@ -122,8 +121,8 @@ def write_checkpoint(
 
 def list_checkpoints(run_folder: Path) -> list[CheckpointInfo]:
     """The checkpoints by step, judged by their manifests; `verify_checkpoint` reads every byte."""
-    found = [_read_info(path) for path in _step_folders(run_folder)]
-    return [info for info in found if isinstance(info, CheckpointInfo)]
+    found = (_read_info(path) for path in _step_folders(run_folder))
+    return [info for info in found if info is not None]
 
 
 def find_checkpoint(run_folder: Path, step: int | None = None) -> CheckpointInfo:
@@ -140,17 +139,17 @@ def find_checkpoint(run_folder: Path, step: int | None = None) -> CheckpointInfo
 
 def verify_checkpoint(path: Path) -> list[str]:
     """What is wrong with a checkpoint, one sentence each; empty when every byte is as it was written."""
-    info = _read_info(path)
-    if isinstance(info, str):
-        return [info]
+    manifest = _read_manifest(path)
+    if isinstance(manifest, str):
+        return [manifest]
     problems: list[str] = []
-    for name, expected in _manifest_files(path).items():
+    for name, (size_bytes, sha256) in manifest.files.items():
         file = safe_join(path, name)
         if not file.is_file():
             problems.append(f"{path.name}: {name} is missing.")
-        elif (size_bytes := file.stat().st_size) != expected["bytes"]:
-            problems.append(f"{path.name}: {name} has {size_bytes:,} bytes instead of {expected['bytes']:,}.")
-        elif _sha256(file) != expected["sha256"]:
+        elif file.stat().st_size != size_bytes:
+            problems.append(f"{path.name}: {name} has {file.stat().st_size:,} bytes instead of {size_bytes:,}.")
+        elif _sha256(file) != sha256:
             problems.append(f"{path.name}: {name} is not what was written (its hash differs).")
     return problems
 
@@ -168,9 +167,8 @@ def newest_valid(
         if before_step is not None and _step_of(path) >= before_step:
             continue
         problems = verify_checkpoint(path)
-        info = _read_info(path)
-        if not problems and isinstance(info, CheckpointInfo):
-            return info
+        if not problems:
+            return _read_info(path)
         for problem in problems:
             if on_problem is not None:
                 on_problem(problem)
@@ -245,38 +243,64 @@ def _step_of(path: Path) -> int:
     return int(match[1])
 
 
-def _read_info(path: Path) -> CheckpointInfo | str:
-    """The checkpoint, or the sentence that says why it is none."""
-    manifest = read_json(path / MANIFEST)
-    if manifest is None:
+@dataclass(frozen=True)
+class _Manifest:
+    """What a manifest says, once it has been found to make sense: for each file its size in bytes and its SHA-256."""
+
+    kind: CheckpointKind
+    created_at: float
+    files: dict[str, tuple[int, str]]
+    values: dict[str, Any]
+
+
+def _read_info(path: Path) -> CheckpointInfo | None:
+    manifest = _read_manifest(path)
+    if isinstance(manifest, str):
+        return None
+    size_bytes = sum(size for size, _ in manifest.files.values())
+    return CheckpointInfo(
+        _step_of(path), path, manifest.kind, size_bytes, manifest.created_at, pinned=(path / PIN).exists()
+    )
+
+
+def _read_manifest(path: Path) -> _Manifest | str:
+    """The manifest of a checkpoint folder, or the sentence that says what is wrong with it."""
+    values = read_json(path / MANIFEST)
+    if values is None:
         return f"{path.name}: its manifest is missing or unreadable."
-    with contextlib.suppress(KeyError, TypeError, ValueError, UserError):
-        if manifest["schema_version"] > SCHEMA_VERSION:
-            return f"{path.name}: it was written by a newer Glassbox (schema {manifest['schema_version']})."
-        files = _manifest_files(path)
+    try:
+        if values["schema_version"] > SCHEMA_VERSION:
+            return f"{path.name}: it was written by a newer Glassbox (schema {values['schema_version']})."
+        if values["manifest_sha256"] != _manifest_sha256(values):
+            return f"{path.name}: its manifest is not what was written (its hash differs)."
+        if values["step"] != _step_of(path):
+            return f"{path.name}: its manifest is that of step {values['step']}."
+        files = {name: (int(file["bytes"]), str(file["sha256"])) for name, file in values["files"].items()}
         for name in files:
             safe_join(path, name)
-        if int(manifest["step"]) != _step_of(path):
-            return f"{path.name}: its manifest is that of step {manifest['step']}."
-        if manifest["kind"] in ("full", "weights"):
-            size_bytes = sum(int(file["bytes"]) for file in files.values())
-            created_at = float(manifest["created_at"])
-            pinned = (path / PIN).exists()
-            return CheckpointInfo(_step_of(path), path, manifest["kind"], size_bytes, created_at, pinned)
+        if values["kind"] in ("full", "weights"):
+            return _Manifest(values["kind"], float(values["created_at"]), files, values)
+    except (KeyError, TypeError, ValueError, AttributeError):  # UserError is a ValueError
+        pass
     return f"{path.name}: its manifest does not say what it should."
 
 
-def _manifest_files(path: Path) -> dict[str, dict[str, Any]]:
-    manifest = read_json(path / MANIFEST) or {}
-    return cast("dict[str, dict[str, Any]]", manifest["files"])
+def _write_manifest(path: Path, values: Mapping[str, Any]) -> None:
+    write_json(path / MANIFEST, {**values, "manifest_sha256": _manifest_sha256(values)})
+
+
+def _manifest_sha256(values: Mapping[str, Any]) -> str:
+    """The hash of everything else that the manifest says, so that a flipped bit in it is found like one in a tensor."""
+    rest = {key: values[key] for key in sorted(values) if key != "manifest_sha256"}
+    return hashlib.sha256(json_text(rest).encode()).hexdigest()
 
 
 def _drop_optimizer(path: Path) -> None:
     """First the manifest stops naming the file, then the file goes: at every moment the checkpoint is whole."""
-    manifest = read_json(path / MANIFEST)
-    if manifest is not None and OPTIMIZER in manifest["files"]:
-        del manifest["files"][OPTIMIZER]
-        write_json(path / MANIFEST, {**manifest, "kind": "weights"})
+    manifest = _read_manifest(path)
+    if isinstance(manifest, _Manifest) and OPTIMIZER in manifest.files:
+        files = {name: file for name, file in manifest.values["files"].items() if name != OPTIMIZER}
+        _write_manifest(path, {**manifest.values, "kind": "weights", "files": files})
     (path / OPTIMIZER).unlink(missing_ok=True)
 
 

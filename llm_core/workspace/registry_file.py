@@ -192,7 +192,15 @@ def _row_from_folder(folder: Path) -> dict[str, Any] | None:
     created_at = config_path.stat().st_mtime
     row: dict[str, Any] = {"id": folder.name, "kind": "train", "name": str(config.get("name") or folder.name)}
     row |= {"config": json_text(config), "created_at": created_at, "queued_at": created_at, "max_attempts": 3}
-    lease, recorded = read_lease(folder), last_state(folder)
+    try:
+        lease, recorded = read_lease(folder), last_state(folder)
+    except (
+        UserError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # a damaged metrics.db says nothing; its run is found all the same
+        lease, recorded = None, None
     if recorded is not None and recorded.state in FINAL and (lease is None or lease.taken_at <= recorded.at):
         row |= {"state": recorded.state, "reason": recorded.reason, "remedy": recorded.remedy}
         row |= {"ended_at": recorded.at, "result": json_text(recorded.result)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87F00", "#3A8FC7", "#948A00", "#7F7F7F")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#C8749F", "#B87F00", "#3A8FC7", "#948A00", "#7F7F7F")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
