@@ -1,0 +1,50 @@
+"""The parts from which `app.py` builds the server: routes, middleware and lifespan over one workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+
+from llm_core.backend.inference_client import InferenceClient
+from llm_core.config.errors import UserError
+from llm_core.config.timing import Timing
+from llm_core.web.access import AccessMiddleware
+from llm_core.web.access_policy import AccessPolicy
+from llm_core.web.api import Api
+from llm_core.web.device_sampler import shared_sampler
+from llm_core.web.lifespan import Lifespan, server_lifespan
+from llm_core.web.vendor import PlotlyScript
+from llm_core.workspace.paths import open_workspace
+
+
+@dataclass(frozen=True)
+class WebParts:
+    """What `st.App` takes."""
+
+    routes: Sequence[BaseRoute]
+    middleware: Sequence[Middleware]
+    lifespan: Lifespan
+
+
+def web_parts(server_address: str | None) -> WebParts:
+    """The parts for a server that will listen on this address (None: on all).
+
+    Raises:
+        SystemExit: the workspace or the access settings do not allow it; says why on standard error, without a traceback.
+    """
+    try:
+        workspace = open_workspace()
+        policy = AccessPolicy.from_environment(workspace)
+        policy.check_address(server_address)
+        timing = Timing.from_environment()
+    except UserError as error:
+        raise SystemExit(f"Glassbox cannot start. {error}") from error
+    api = Api(workspace, InferenceClient(workspace), shared_sampler())
+    return WebParts(
+        routes=[*api.routes(), PlotlyScript().route()],
+        middleware=[Middleware(AccessMiddleware, policy=policy)],
+        lifespan=server_lifespan(workspace, timing, api.close),
+    )

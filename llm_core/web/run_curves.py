@@ -1,0 +1,206 @@
+"""The points of runs in the memory of the web process: read by cursor, shared by every page, bounded.
+
+Each run's metrics.db is read only when it has changed, from the last point known; a resume or roll-back begins a new segment
+and the run is read anew. Only the surviving lineage is kept. Not here: what a chart asks for (`series.py`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from llm_core.web.curves import DebiasedAverage, Floats
+from llm_core.workspace.metrics import FILE_NAME
+from llm_core.workspace.metrics_read import Event, PointArrays, Segment, events, read_points, segments, surviving
+
+MAXIMUM_BYTES = 256 * 2**20
+SMOOTHINGS_KEPT = 2
+# File times move in ticks of some milliseconds: a younger file may still change without its time changing.
+SETTLED_SECONDS = 0.1
+
+_Signature = tuple[int, int, int, int, int]
+
+
+class Curve:
+    """One key of one run: the surviving points in the order of their steps, and smoothed versions of them.
+
+    Arrays are replaced, never changed, so a reader may keep what it was given.
+    """
+
+    def __init__(self) -> None:
+        self.points = _no_points()
+        self.last_id = 0
+        self._smoothed: OrderedDict[float, tuple[DebiasedAverage, Floats]] = OrderedDict()
+
+    def append(self, points: PointArrays, last_id: int) -> None:
+        """Points that follow the present ones."""
+        self.last_id = max(self.last_id, last_id)
+        if not len(points):
+            return
+        self.points = _joined(self.points, points)
+        for weight, (average, values) in self._smoothed.items():
+            self._smoothed[weight] = (average, np.concatenate((values, average.extend(points.value))))
+
+    def smoothed(self, weight: float) -> Floats:
+        """The moving average of all values; kept, and carried on as points arrive, for the weights asked for last."""
+        if weight not in self._smoothed:
+            average = DebiasedAverage(weight)
+            self._smoothed[weight] = (average, average.extend(self.points.value))
+            while len(self._smoothed) > SMOOTHINGS_KEPT:
+                self._smoothed.popitem(last=False)
+        self._smoothed.move_to_end(weight)
+        return self._smoothed[weight][1]
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of the arrays."""
+        return len(self.points) * 8 * (6 + len(self._smoothed))
+
+
+@dataclass
+class RunCurves:
+    """What is known of one run. Hold `lock` while calling or reading."""
+
+    folder: Path
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    curves: dict[str, Curve] = field(default_factory=dict[str, Curve])
+    segments: list[Segment] = field(default_factory=list[Segment])
+    events: list[Event] = field(default_factory=list[Event])
+    _signature: _Signature | None = None
+    _fresh_keys: set[str] = field(default_factory=set[str])
+
+    def refresh(self, keys: Sequence[str]) -> None:
+        """Read what was written since the last time."""
+        signature = _signature_of(self.folder)
+        if self._signature is not None and signature is not None and signature[0] != self._signature[0]:
+            self._forget()  # another file took the place of the one that was read
+        if signature is None:
+            self._forget()
+            return
+        if signature != self._signature:
+            self._fresh_keys.clear()
+        stale = [key for key in dict.fromkeys(keys) if key not in self._fresh_keys]
+        if not stale:
+            return
+        new_points = {key: read_points(self.folder, key, self._curve(key).last_id) for key in stale}
+        known = segments(self.folder)
+        if known != self.segments:
+            self.segments = known
+            self.curves.clear()
+            new_points = {key: read_points(self.folder, key) for key in stale}
+        for key, points in new_points.items():
+            self._take(key, points)
+        self.events += events(self.folder, self.events[-1].id if self.events else 0)
+        if _is_settled(signature):
+            self._signature = signature
+            self._fresh_keys.update(stale)
+        else:
+            self._signature = (signature[0], 0, 0, 0, 0)
+
+    @property
+    def inode(self) -> int:
+        """Which file was read; 0 before the first."""
+        return self._signature[0] if self._signature is not None else 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of all curves."""
+        return sum(curve.size_bytes for curve in list(self.curves.values()))
+
+    def _curve(self, key: str) -> Curve:
+        return self.curves.setdefault(key, Curve())
+
+    def _take(self, key: str, points: PointArrays) -> None:
+        last_id = int(points.id[-1]) if len(points) else 0
+        curve = self._curve(key)
+        kept = points.where(surviving(points, self.segments))
+        if len(kept) and len(curve.points) and kept.step[0] <= curve.points.step[-1]:
+            # A step was measured again: the later measurement takes the place of the earlier one.
+            self.curves[key] = curve = Curve()
+            everything = read_points(self.folder, key)
+            last_id = int(everything.id[-1])
+            kept = everything.where(surviving(everything, self.segments))
+        curve.append(_in_order(kept), last_id)
+
+    def _forget(self) -> None:
+        self.curves.clear()
+        self.segments, self.events = [], []
+        self._signature = None
+        self._fresh_keys.clear()
+
+
+class CurveCache:
+    """The runs asked for last, as many as fit; a run that does not fit is read again when it is asked for."""
+
+    def __init__(self, maximum_bytes: int = MAXIMUM_BYTES) -> None:
+        self._maximum_bytes = maximum_bytes
+        self._lock = threading.Lock()
+        self._runs: OrderedDict[Path, RunCurves] = OrderedDict()
+
+    def run(self, folder: Path) -> RunCurves:
+        """The curves of the run in this folder, perhaps still empty."""
+        with self._lock:
+            run = self._runs.setdefault(folder, RunCurves(folder))
+            self._runs.move_to_end(folder)
+            while len(self._runs) > 1 and self.size_bytes > self._maximum_bytes:
+                self._runs.popitem(last=False)
+            return run
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of all curves of all runs."""
+        return sum(run.size_bytes for run in list(self._runs.values()))
+
+
+def _signature_of(folder: Path) -> _Signature | None:
+    """Inode, and size and time of the file and of its WAL; None when nothing was written yet."""
+    try:
+        status = (folder / FILE_NAME).stat()
+    except FileNotFoundError:
+        return None
+    try:
+        wal = (folder / f"{FILE_NAME}-wal").stat()
+    except FileNotFoundError:
+        return status.st_ino, status.st_mtime_ns, status.st_size, 0, 0
+    return status.st_ino, status.st_mtime_ns, status.st_size, wal.st_mtime_ns, wal.st_size
+
+
+def _is_settled(signature: _Signature) -> bool:
+    return time.time_ns() - max(signature[1], signature[3]) > SETTLED_SECONDS * 1e9
+
+
+def _in_order(points: PointArrays) -> PointArrays:
+    """By step, whatever order they were written in; a chart cannot search a curve that runs backwards."""
+    if len(points) < 2 or bool((np.diff(points.step) > 0).all()):
+        return points
+    order = np.argsort(points.step, kind="stable")
+    return PointArrays(
+        id=points.id[order],
+        segment=points.segment[order],
+        step=points.step[order],
+        tokens=points.tokens[order],
+        seconds=points.seconds[order],
+        value=points.value[order],
+    )
+
+
+def _joined(first: PointArrays, second: PointArrays) -> PointArrays:
+    return PointArrays(
+        id=np.concatenate((first.id, second.id)),
+        segment=np.concatenate((first.segment, second.segment)),
+        step=np.concatenate((first.step, second.step)),
+        tokens=np.concatenate((first.tokens, second.tokens)),
+        seconds=np.concatenate((first.seconds, second.seconds)),
+        value=np.concatenate((first.value, second.value)),
+    )
+
+
+def _no_points() -> PointArrays:
+    whole, real = np.zeros(0, dtype=np.int64), np.zeros(0)
+    return PointArrays(id=whole, segment=whole, step=whole, tokens=whole, seconds=real, value=real)

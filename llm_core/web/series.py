@@ -1,0 +1,223 @@
+"""What a chart asks for: the visible stretch of some curves, thinned to the pixels there are, and the marks along it.
+
+    GET /api/runs/{id}/series?keys=train_loss,val_loss&x=step&from=&to=&pixels=900&smooth=0.6&revision=
+
+The answer is `{"revision", "state", "next_poll_ms", "series": [{"key", "x", "y", "low", "high", "raw_points"}], "marks",
+"progress"}`. Without smoothing, and where few enough, the points are the stored ones, digit for digit; otherwise values have
+five significant digits and, where smoothed, `low` and `high` hold the range of the raw values. Losses stay in nats: the
+chart converts units. Not here: reading and caching (`run_curves.py`), the arithmetic (`curves.py`), HTTP (`api.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from llm_core.config.errors import UserError
+from llm_core.web.curves import MAXIMUM_WEIGHT, Axis, band, share, significant, thin
+from llm_core.web.run_curves import Curve, CurveCache, RunCurves
+from llm_core.workspace.job_record import FINAL, PAUSED, JobRecord
+from llm_core.workspace.metrics_read import heartbeat
+from llm_core.workspace.paths import Workspace
+from llm_core.workspace.runs import run_folder
+
+X_AXES = ("step", "tokens", "seconds")
+POINTS_PER_PIXEL = 2
+MAXIMUM_KEYS = 16
+MAXIMUM_PIXELS = 8000
+MAXIMUM_MARKS = 200
+MARK_CHARACTERS = 160
+# Measured over a whole split: not noisy, and too few to smooth.
+EXACT_PREFIX = "val_"
+
+WAITING_POLL_MS, RUNNING_POLL_MS, PAUSED_POLL_MS = 500, 1000, 3000
+# A chart may take at most a twentieth of a core's time from the run that it shows.
+POLL_COST_FACTOR = 20
+
+
+@dataclass(frozen=True)
+class SeriesQuery:
+    """One request of a chart. `start` and `end` are None at the ends of the curve."""
+
+    keys: tuple[str, ...]
+    x: str = "step"
+    start: float | None = None
+    end: float | None = None
+    pixels: int = 1000
+    smooth: float = 0.0
+    revision: str = ""
+
+
+def parse_query(parameters: Mapping[str, str]) -> SeriesQuery:
+    """The query of an address.
+
+    Raises:
+        UserError: a value is missing or out of bounds.
+    """
+    keys = tuple(dict.fromkeys(key for key in parameters.get("keys", "").split(",") if key))
+    if not 1 <= len(keys) <= MAXIMUM_KEYS:
+        raise UserError("Name the curves in `keys`", value=parameters.get("keys", ""), limit=f"1 to {MAXIMUM_KEYS}")
+    x = parameters.get("x", "step")
+    if x not in X_AXES:
+        raise UserError("There is no such axis", value=x, limit=", ".join(X_AXES))
+    start, end = (_number(parameters, name, -math.inf, math.inf) for name in ("from", "to"))
+    if start is not None and end is not None and not start < end:
+        raise UserError("`from` must be below `to`", value=f"{start} to {end}")
+    pixels = _number(parameters, "pixels", 1, MAXIMUM_PIXELS) or 1000
+    smooth = _number(parameters, "smooth", 0, 1) or 0.0
+    return SeriesQuery(
+        keys=keys,
+        x=x,
+        start=start,
+        end=end,
+        pixels=int(pixels),
+        smooth=min(round(smooth, 3), MAXIMUM_WEIGHT),
+        revision=parameters.get("revision", ""),
+    )
+
+
+def _number(parameters: Mapping[str, str], name: str, minimum: float, maximum: float) -> float | None:
+    text = parameters.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and minimum <= value <= maximum):
+        raise UserError(f"`{name}` must be a number", value=text, limit=f"{minimum:g} to {maximum:g}")
+    return value
+
+
+def answer(workspace: Workspace, cache: CurveCache, record: JobRecord, query: SeriesQuery) -> dict[str, Any] | None:
+    """What the chart shall draw; None when it has it already.
+
+    The record must have been read before this is called: a run ends after its last points are written, so that a final
+    state says that the points are all there.
+    """
+    began = time.perf_counter()
+    run = cache.run(run_folder(workspace, record.id))
+    with run.lock:
+        run.refresh(query.keys)
+        curves = [run.curves.get(key) or Curve() for key in query.keys]
+        has_points = any(len(curve.points) for curve in curves)
+        progress = None if has_points else _progress(run, record)
+        revision = _revision(run, record, query, curves, progress)
+        if revision == query.revision:
+            return None
+        series = _series(query, curves)
+        marks = _marks(run, query, curves)
+    return {
+        "revision": revision,
+        "state": record.state,
+        "next_poll_ms": _next_poll_ms(record.state, has_points, time.perf_counter() - began),
+        "series": series,
+        "marks": marks,
+        "progress": progress,
+    }
+
+
+def _next_poll_ms(state: str, has_points: bool, cost_seconds: float) -> int | None:
+    """When to ask again; None when nothing more will come."""
+    if state in FINAL:
+        return None
+    wish = PAUSED_POLL_MS if state == PAUSED else RUNNING_POLL_MS if has_points else WAITING_POLL_MS
+    return max(wish, round(1000 * cost_seconds * POLL_COST_FACTOR))
+
+
+def _progress(run: RunCurves, record: JobRecord) -> dict[str, Any]:
+    """What happens before the first point, and why nothing came when the run has ended."""
+    beat = heartbeat(run.folder) if record.state not in FINAL else None
+    return {**({} if beat is None else beat.progress), "reason": record.reason, "remedy": record.remedy}
+
+
+def _revision(
+    run: RunCurves, record: JobRecord, query: SeriesQuery, curves: list[Curve], progress: dict[str, Any] | None
+) -> str:
+    """Changes whenever the answer to this query may have changed."""
+    last_event = run.events[-1].id if run.events else 0
+    seen = [(curve.last_id, len(curve.points)) for curve in curves]
+    shape = (query.keys, query.x, query.start, query.end, query.pixels, query.smooth)
+    text = repr((record.state, run.inode, len(run.segments), last_event, seen, shape, progress))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _series(query: SeriesQuery, curves: list[Curve]) -> list[dict[str, Any]]:
+    stretches = [_visible(_axis(curve, query.x), query.start, query.end) for curve in curves]
+    lengths = [stretch.stop - stretch.start for stretch in stretches]
+    shares = share(lengths, POINTS_PER_PIXEL * query.pixels)
+    return [
+        _drawn(key, curve, query, stretch, count)
+        for key, curve, stretch, count in zip(query.keys, curves, stretches, shares, strict=True)
+    ]
+
+
+def _drawn(key: str, curve: Curve, query: SeriesQuery, stretch: slice, count: int) -> dict[str, Any]:
+    """One curve within the stretch, with at most `count` points."""
+    x, raw = _axis(curve, query.x)[stretch], curve.points.value[stretch]
+    smooth = 0.0 if key.startswith(EXACT_PREFIX) else query.smooth
+    y = curve.smoothed(smooth)[stretch] if smooth else raw
+    chosen = thin(x, y, count)
+    is_exact = not smooth and len(chosen) == len(raw)
+    low, high = band(raw, chosen) if smooth and len(raw) else (None, None)
+    return {
+        "key": key,
+        "x": _plain_x(x[chosen], is_exact),
+        "y": y[chosen] if is_exact else significant(y[chosen]),
+        "low": None if low is None else significant(low),
+        "high": None if high is None else significant(high),
+        "raw_points": len(raw),
+    }
+
+
+def _axis(curve: Curve, x: str) -> Axis:
+    return getattr(curve.points, x)
+
+
+def _plain_x(x: Axis, is_exact: bool) -> Axis:
+    return x if is_exact or x.dtype.kind == "i" else np.round(x, 3)
+
+
+def _visible(x: Axis, start: float | None, end: float | None) -> slice:
+    """The points between the bounds, and one more at either side, so that the line runs to the edge of the picture."""
+    first = 0 if start is None else max(0, int(np.searchsorted(x, start, side="left")) - 1)
+    last = len(x) if end is None else min(len(x), int(np.searchsorted(x, end, side="right")) + 1)
+    return slice(first, max(first, last))
+
+
+def _marks(run: RunCurves, query: SeriesQuery, curves: list[Curve]) -> list[dict[str, Any]]:
+    """What happened along the way: events with a step, resumes, and steps whose value is not a number.
+
+    Each is `{"x", "step", "kind", "label"}`, by step; where there are more than fit, an even choice.
+    """
+    found: dict[tuple[str, int], str] = {}
+    for event in run.events:
+        if event.step is not None:
+            found[event.kind, event.step] = event.message[:MARK_CHARACTERS]
+    for segment in run.segments:
+        if segment.parent is not None:
+            found.setdefault(("resumed", segment.from_step), f"Went on after step {segment.from_step:,}.")
+    longest = max(curves, key=lambda curve: len(curve.points))
+    for key, curve in zip(query.keys, curves, strict=True):
+        for step in curve.points.step[~np.isfinite(curve.points.value)][:MAXIMUM_MARKS].tolist():
+            found.setdefault(("nan", step), f"{key} is not a number at step {step:,}")
+    ordered = sorted((step, kind, label) for (kind, step), label in found.items())
+    if query.x != "step" and not len(longest.points):
+        return []
+    steps = np.array([step for step, _, _ in ordered], dtype=np.float64)
+    x = steps if query.x == "step" else np.interp(steps, longest.points.step, _axis(longest, query.x))
+    marks = [
+        {"x": round(float(place), 3), "step": step, "kind": kind, "label": label}
+        for place, (step, kind, label) in zip(x, ordered, strict=True)
+        if (query.start is None or place >= query.start) and (query.end is None or place <= query.end)
+    ]
+    if len(marks) <= MAXIMUM_MARKS:
+        return marks
+    chosen = np.unique(np.linspace(0, len(marks) - 1, MAXIMUM_MARKS).round().astype(int))
+    return [marks[index] for index in chosen]
