@@ -1,0 +1,159 @@
+"""Looking inside: exact attention, what heads do, influence, units."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from llm_core.config.errors import UserError
+from llm_core.config.learning import OptimizerConfig
+from llm_core.config.model import GRUConfig, LSTMConfig, ModelConfig, RNNConfig, TransformerConfig
+from llm_core.inspection.attention import attention_weights
+from llm_core.inspection.head_scores import head_scores
+from llm_core.inspection.influence import influence_map
+from llm_core.inspection.units import recurrent_units
+from llm_core.models.registry import build_model
+from llm_core.objectives.train_step import TrainStep
+from llm_core.training.optimizers import build_optimizer
+
+V = 20
+
+
+def wide(config: ModelConfig) -> torch.nn.Module:
+    torch.manual_seed(3)
+    model = build_model(config, V, 64).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0, 0.25)
+    return model
+
+
+TRANSFORMER = TransformerConfig(num_layers=2, num_heads=4, num_kv_heads=2, hidden_size=32, dropout=0.3)
+TOKENS = np.random.default_rng(0).integers(0, V, 24).tolist()
+
+
+def test_attention_is_what_the_kernel_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel is replaced by an eager reference that keeps its weights; model and recomputation must both agree with it."""
+    model = wide(TRANSFORMER)
+    tokens = torch.tensor([TOKENS])
+    expected_hidden = model(tokens).hidden_BTD
+    kept: list[torch.Tensor] = []
+
+    def eager(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **_: object) -> torch.Tensor:
+        k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for x in (k, v))
+        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        weights = torch.softmax(scores.masked_fill(future, float("-inf")), dim=-1)
+        kept.append(weights)
+        return weights @ v
+
+    weights_LHTT = attention_weights(model.train(), TOKENS)
+    assert model.training, "the mode comes back"
+    model.eval()
+    monkeypatch.setattr("torch.nn.functional.scaled_dot_product_attention", eager)
+    torch.testing.assert_close(model(tokens).hidden_BTD, expected_hidden, atol=1e-5, rtol=0)
+    reference = torch.stack([weights[0] for weights in kept]).detach().numpy()
+    np.testing.assert_allclose(weights_LHTT, reference, atol=1e-5)
+    assert weights_LHTT.shape == (2, 4, 24, 24)
+    np.testing.assert_allclose(weights_LHTT.sum(-1), 1, atol=1e-5)
+    assert np.abs(np.triu(weights_LHTT, 1)).max() == 0
+
+
+def test_chosen_layers_and_heads_are_those_of_the_whole() -> None:
+    model = wide(TRANSFORMER)
+    whole = attention_weights(model, TOKENS)
+    np.testing.assert_array_equal(attention_weights(model, TOKENS, layers=[1], heads=[2, 0]), whole[1:2, [2, 0]])
+
+
+def test_perfect_heads_score_one_and_even_ones_score_chance() -> None:
+    tokens = [3, 1, 4, 5, 3, 1, 4, 5]
+    length = len(tokens)
+    even = np.tril(np.ones((length, length)))
+    even /= even.sum(-1, keepdims=True)
+    previous = np.eye(length, k=-1)
+    previous[0, 0] = 1
+    induction = np.eye(length, k=-3)
+    induction[:3, 0] = 1
+    scores = head_scores(np.stack([even, previous, induction])[None].astype(np.float32), tokens)
+    for name in ("previous", "induction", "duplicate"):
+        assert scores[name].values_LH[0, 0] == pytest.approx(scores[name].chance, abs=1e-6)
+    assert scores["previous"].values_LH[0, 1] == pytest.approx(1)
+    assert scores["induction"].values_LH[0, 2] == pytest.approx(1)
+    assert "duplicate" not in head_scores(even[None, None].astype(np.float32), list(range(length)))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [RNNConfig(hidden_size=16), GRUConfig(hidden_size=16), LSTMConfig(hidden_size=16, num_layers=2), TRANSFORMER],
+    ids=lambda config: config.kind,
+)
+def test_influence_is_causal_and_finds_what_matters(config: ModelConfig) -> None:
+    model = wide(config)
+    weights = influence_map(model, TOKENS)
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    assert np.abs(np.triu(weights, 1)).max() == 0
+    assert (np.diag(weights) > 0).all()
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_units_are_the_states_of_the_network() -> None:
+    model = wide(LSTMConfig(hidden_size=16, num_layers=2))
+    units = recurrent_units(model, TOKENS)
+    assert units.states_LTU.shape == (2, 24, 16)
+    assert set(units.gates) == {"i", "f", "g", "o"}
+    state = model(torch.tensor([TOKENS])).state
+    np.testing.assert_allclose(units.states_LTU[1, -1], state.cell_LBU[1, 0].tanh().detach(), atol=1e-5)
+    varied = units.states_LTU[0].var(axis=0)[units.order_LU[0]]
+    assert (np.diff(varied) <= 1e-9).all()
+    with pytest.raises(UserError, match="attention"):
+        recurrent_units(wide(TRANSFORMER), TOKENS)
+
+
+HELD_OUT_PERIOD = 11
+
+
+def repeated(generator: np.random.Generator, period: int, length: int, alphabet: int) -> list[int]:
+    return np.resize(generator.integers(0, alphabet, period), length).tolist()
+
+
+@pytest.mark.slow
+def test_induction_appears_where_it_should(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two layers of attention alone, random periods: a previous-token head below, an induction head above, at a period never seen.
+
+    With one fixed period a network learns to look that far back and scores as high without any induction, so 11 is held out.
+    """
+    alphabet, length = 64, 32
+    torch.manual_seed(0)
+    config = TransformerConfig(num_layers=2, num_heads=2, hidden_size=64, feed_forward_size=0, tie_embeddings=False)
+    model = build_model(config, alphabet, 64)
+    step, optimizer = (
+        TrainStep(model),
+        build_optimizer(model, OptimizerConfig(learning_rate=3e-3, weight_decay=0.0), "cpu"),
+    )
+    generator = np.random.default_rng(0)
+    periods = [period for period in range(5, 17) if period != HELD_OUT_PERIOD]
+    for _ in range(900):
+        rows = [repeated(generator, int(generator.choice(periods)), length, alphabet) for _ in range(32)]
+        tokens = torch.tensor(rows)
+        loss_sum, count, _ = step(tokens[:, :-1], tokens[:, 1:])
+        optimizer.zero_grad()
+        (loss_sum / count).backward()
+        optimizer.step()
+    found: dict[str, list[np.ndarray]] = {"previous": [], "induction": []}
+    chance: dict[str, float] = {}
+    for _ in range(20):
+        text = generator.permutation(alphabet)[:HELD_OUT_PERIOD].tolist() * 2  # exactly two copies of distinct symbols
+        scores = head_scores(attention_weights(model, text), text)
+        for name, values in found.items():
+            values.append(scores[name].values_LH)
+            chance[name] = scores[name].chance
+    previous, induction = (np.mean(found[name], axis=0) for name in ("previous", "induction"))
+    with capsys.disabled():
+        print(
+            f"\nprevious {previous.round(2).tolist()} chance {chance['previous']:.2f}; induction {induction.round(2).tolist()} chance {chance['induction']:.2f}"
+        )
+    assert previous[0].max() > 0.4 > 2 * chance["previous"]
+    assert induction[1].max() > 0.4 > 4 * chance["induction"]
+    assert induction[0].max() < 0.2, "induction takes two layers"
