@@ -84,6 +84,14 @@ class TokenSet:
         return np.memmap(self.path / VALIDATION_FILE, dtype=np.dtype(self.meta.dtype), mode="r")
 
 
+def read_meta(path: Path) -> TokenMeta | None:
+    """The counts of a token folder; None when there are none or they are damaged."""
+    try:
+        return TokenMeta.model_validate_json((path / META_FILE).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
 def open_token_set(path: Path) -> TokenSet:
     """Open a token folder and check that its files are as long as its counts say.
 
