@@ -38,7 +38,7 @@ class Generations(Protocol):
         """What the generation has written since token number `after`."""
         ...
 
-    def stop_generation(self, generation_id: str) -> None:
+    def stop_generation(self, generation_id: str) -> object:
         """Ask the generation to end."""
         ...
 

@@ -1,0 +1,137 @@
+"""The status block under the navigation: device, running runs, workspace; and the same in one line for a phone.
+
+Both refresh themselves every two seconds. Not here: sampling the devices (`llm_core.web.device_sampler`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from llm_core.web.device_sampler import shared_sampler
+from llm_core.workspace.job_progress import read_progress
+from llm_core.workspace.job_record import HELD, PAUSED, QUEUED, JobRecord
+from llm_core.workspace.metrics_read import heartbeat
+from llm_core.workspace.paths import Workspace, open_workspace
+from llm_core.workspace.registry import Registry
+from llm_core.workspace.runs import run_folder
+
+REFRESH_SECONDS = 2.0
+SHOWN_RUNS = 3
+_SHORT_JOBS = {
+    "import": "bringing in text",
+    "tokenizer": "training a tokenizer",
+    "encode": "cutting text into tokens",
+    "probe": "measuring speed",
+}
+
+
+@dataclass(frozen=True)
+class Activity:
+    """One run or job that is under way."""
+
+    id: str
+    is_run: bool
+    name: str
+    detail: str
+    fraction: float | None
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def status_block() -> None:
+    """The block; call it inside `with st.sidebar:`."""
+    workspace = open_workspace()
+    activities, waiting = current_activities(workspace)
+    with st.container(border=True, key="status-block", gap="small"):
+        for load in _shown_loads():
+            st.caption(load)
+        for activity in activities[:SHOWN_RUNS]:
+            if activity.is_run:
+                label = f"{_plain(activity.name)} · {activity.detail}"
+                st.page_link("monitor.py", label=label, query_params={"run": activity.id})
+            else:
+                st.caption(f"{_plain(activity.name)} · {activity.detail}")
+            if activity.fraction is not None:
+                st.progress(activity.fraction)
+        st.caption(_rest(len(activities), waiting))
+    st.caption(f":material/folder: {_plain(_short(workspace.root))}", help="Everything is kept in this folder.")
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def status_line() -> None:
+    """The same in one line, for pages that are read on a phone, where the sidebar is closed."""
+    activities, waiting = current_activities(open_workspace())
+    parts = [*_shown_loads()[:1], *(f"{_plain(activity.name)} {activity.detail}" for activity in activities[:1])]
+    st.caption(" · ".join([*parts, *([] if activities else [_rest(0, waiting).lower()])]))
+
+
+def current_activities(workspace: Workspace) -> tuple[list[Activity], int]:
+    """What is under way, runs first, and how many runs wait in the queue."""
+    with Registry(workspace) as registry:
+        records = registry.jobs(states=HELD | {QUEUED})
+    held = sorted((record for record in records if record.state in HELD), key=lambda record: record.kind != "train")
+    waiting = sum(record.state == QUEUED and record.kind == "train" for record in records)
+    return [_activity(workspace, record) for record in held], waiting
+
+
+def _activity(workspace: Workspace, record: JobRecord) -> Activity:
+    if record.kind != "train":
+        progress = read_progress(workspace, record.id) or {}
+        name, detail = record.name, _SHORT_JOBS.get(record.kind, record.kind)
+        return Activity(record.id, False, name, detail, _share(progress.get("done"), progress.get("total")))
+    beat = heartbeat(run_folder(workspace, record.id))
+    progress: dict[str, Any] = {} if beat is None else beat.progress
+    fraction = _share(progress.get("step"), progress.get("max_steps"))
+    return Activity(record.id, True, record.name, _run_detail(record.state, progress, fraction), fraction)
+
+
+def _run_detail(state: str, progress: dict[str, Any], fraction: float | None) -> str:
+    percent = "" if fraction is None else f"{fraction:.0%}".replace("%", " %")
+    if state == PAUSED:
+        return f"paused {percent}".strip()
+    left = progress.get("eta_seconds")
+    if percent:
+        return percent + ("" if left is None else f" · {_clock(left)} left")
+    return str(progress.get("phase") or "starting")
+
+
+def _rest(running: int, waiting: int) -> str:
+    """What the lines above leave out."""
+    more = f"{running - SHOWN_RUNS} more under way" if running > SHOWN_RUNS else ""
+    queued = f"{waiting} waiting in the queue" if waiting else ""
+    text = " · ".join(part for part in (more, queued) if part)
+    return text or ("" if running else "Nothing is running")
+
+
+def _shown_loads() -> list[str]:
+    """The GPUs where there are any, else the CPU."""
+    loads = shared_sampler().latest()
+    gpus = [load.line for load in loads if load.device.kind != "cpu"]
+    return gpus or [load.line for load in loads]
+
+
+def _share(done: Any, total: Any) -> float | None:
+    if not isinstance(done, int | float) or not isinstance(total, int | float) or total <= 0:
+        return None
+    return min(max(done / total, 0.0), 1.0)
+
+
+def _clock(seconds: float) -> str:
+    """0:31 below an hour, 2 h 05 min above."""
+    whole = max(0, round(seconds))
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d}"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _short(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is: a run may be called `*` or `[x](y)`."""
+    return "".join(f"\\{character}" if character in r"\`*_{}[]()<>#+-.!|~$:" else character for character in text)

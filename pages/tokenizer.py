@@ -1,0 +1,5 @@
+"""Tokenizer."""
+
+import streamlit as st
+
+st.title("Tokenizer")
