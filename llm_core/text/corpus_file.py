@@ -1,15 +1,14 @@
 """An imported text at rest: `text.arrow` with its characters, `documents.arrow` with one row a document.
 
 Arrow IPC files are read through a memory map, so any document is found without reading the others. Rows of `text.arrow`
-hold at most ROW_CHARACTERS characters; all rows of a document but its last hold exactly so many. The module also says which
-documents are kept for validation. Not here: names, statistics and metadata (`library.py`).
+hold at most ROW_CHARACTERS characters; all rows of a document but its last hold exactly so many. Not here: names and
+metadata (`library.py`), which documents are kept for validation (`splits.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ _BATCH_BYTES = 4 * 2**20
 _BATCH_ROWS = 64 * 1024
 # A byte that UTF-8 never has marks the end of a document in the content hash.
 _DOCUMENT_END = b"\xff"
-_SPLIT_BINS = 2**20
 
 
 def write_corpus(folder: Path, parts: Iterable[DocumentPart], statistics: StatisticsBuilder) -> str:
@@ -110,16 +108,6 @@ class _TableWriter:
         self._sink.close()
 
 
-@dataclass(frozen=True)
-class SplitSizes:
-    """How a text is divided. Characters of documents; end-of-document tokens are not counted."""
-
-    train_documents: int
-    validation_documents: int
-    train_characters: int
-    validation_characters: int
-
-
 def read_parts(folder: Path) -> Iterator[DocumentPart]:
     """All documents in their order, in rows."""
     previous: tuple[int, str] | None = None
@@ -168,25 +156,3 @@ def _batches(path: Path) -> Iterator[Any]:
         reader = pa.ipc.open_file(source)
         for index in range(reader.num_record_batches):
             yield reader.get_batch(index)
-
-
-def validation_limit(folder: Path, fraction: float) -> int:
-    """The content hash below which a document is kept for validation, so that equal documents never part.
-
-    Documents are taken in the order of their hashes until their characters come closest to `fraction` of all; at least one
-    distinct document stays on each side. 0 means that this is impossible (all documents are equal).
-    """
-    characters = np.zeros(_SPLIT_BINS, dtype=np.int64)
-    for hashes, lengths in document_hashes(folder):
-        # One more than the length, so that a bin with documents is never empty.
-        characters += np.bincount(_bin(hashes), weights=lengths + 1, minlength=_SPLIT_BINS).astype(np.int64)
-    used = np.flatnonzero(characters)
-    if len(used) < 2:
-        return 0
-    below = np.cumsum(characters[used])[:-1]
-    chosen = int(np.argmin(np.abs(below - fraction * characters.sum())))
-    return (int(used[chosen]) + 1) << (64 - _SPLIT_BINS.bit_length() + 1)
-
-
-def _bin(hashes: np.ndarray) -> np.ndarray:
-    return (hashes >> np.uint64(64 - _SPLIT_BINS.bit_length() + 1)).astype(np.int64)

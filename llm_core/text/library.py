@@ -25,7 +25,9 @@ from llm_core.text.progress import (
     stop_if_cancelled,
 )
 from llm_core.text.sources import read_source, source_hash, source_kind
+from llm_core.text.splits import Split, plan_split
 from llm_core.text.statistics import StatisticsBuilder
+from llm_core.text.token_set import read_meta
 from llm_core.workspace.paths import Workspace, check_name, safe_join
 
 LONGEST_PREVIEW_CHARACTERS = 4096
@@ -112,7 +114,7 @@ def list_datasets(workspace: Workspace) -> list[DatasetRecord]:
     stored = {
         record.id: record for folder in published(workspace.datasets) if (record := read_record(folder)) is not None
     }
-    first = [stored.get(corpus.id) or _unused(corpus) for corpus in builtin.builtin_corpora()]
+    first = [_builtin_record(corpus, stored.get(corpus.id)) for corpus in builtin.builtin_corpora()]
     builtin_ids = {record.id for record in first}
     imported = [record for record in stored.values() if record.id not in builtin_ids]
     return first + sorted(imported, key=lambda record: record.created_at, reverse=True)
@@ -194,6 +196,12 @@ def preview(workspace: Workspace, reference: str, offset: int = 0, count: int = 
     return [text[at : at + LONGEST_PREVIEW_CHARACTERS] for at in range(0, len(text), LONGEST_PREVIEW_CHARACTERS)]
 
 
+def split_of(workspace: Workspace, reference: str, validation_fraction: float) -> Split:
+    """How a stored text is divided into training and validation; UserError when it cannot be."""
+    record = _stored(workspace, reference)
+    return plan_split(dataset_folder(workspace, record), record, validation_fraction)
+
+
 def delete_dataset(workspace: Workspace, reference: str) -> int:
     """Delete a text and every token folder made from it; returns the bytes freed. A built-in one can be made again.
 
@@ -201,8 +209,6 @@ def delete_dataset(workspace: Workspace, reference: str) -> int:
         NotFound: there is no such text.
         Refused: a built-in text that was never used has nothing to delete.
     """
-    from llm_core.text.token_set import read_meta
-
     record = find_dataset(workspace, reference)
     if not record.materialised:
         raise Refused("This built-in text takes no space yet", value=record.name, remedy="There is nothing to delete")
@@ -273,17 +279,13 @@ def _default_name(source: str | Path, kind: str) -> str:
     return Path(source).stem.strip()[:100].strip() or "text"
 
 
-def _unused(corpus: builtin.BuiltinCorpus) -> DatasetRecord:
-    return DatasetRecord(
-        id=corpus.id,
-        name=corpus.id,
-        title=corpus.title,
-        builtin=True,
-        materialised=False,
-        source="built in",
-        sentence=corpus.sentence,
-        look_for=corpus.look_for,
+def _builtin_record(corpus: builtin.BuiltinCorpus, stored: DatasetRecord | None) -> DatasetRecord:
+    # Words for people come from the program, not from the folder that an older version of it may have written.
+    words = {"title": corpus.title, "sentence": corpus.sentence, "look_for": corpus.look_for}
+    record = stored or DatasetRecord(
+        id=corpus.id, name=corpus.id, title=corpus.title, builtin=True, materialised=False, source="built in"
     )
+    return record.model_copy(update=words)
 
 
 def _python_version(corpus_id: str) -> str:

@@ -1,8 +1,8 @@
 """Subword tokenizers: byte-level BPE trained here, and any tokenizer that the `tokenizers` library reads from JSON.
 
-Long texts are encoded in pieces, cut where white space begins. Those cuts depend on the text alone, so that a text read in
-parts from disk gives the same ids as the same text in memory; for the byte-level BPE trained here they also equal the ids
-of the library's own encoding in one go (its pre-tokenizer always cuts there).
+Long texts are encoded in pieces, cut where white space begins, or else where a word ends. Those cuts depend on the text
+alone, so that a text read in parts from disk gives the same ids as the same text in memory; for the byte-level BPE trained
+here they also equal the ids of the library's own encoding in one go (its pre-tokenizer always cuts there).
 Not here: character and byte tokenizers (`tokenizers.py`).
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -36,7 +36,7 @@ MAXIMUM_BPE_SIZE = 200_000
 # Names under which well-known tokenizers keep the token that ends a document, best first.
 _END_NAMES = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "<|eot_id|>", "[EOS]", "[SEP]")
 _BYTE_FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")
-_BEFORE_WHITE_SPACE = re.compile(r"(?<=\S)(?=\s)")
+_SAFE_CUT = re.compile(r"(?<=\S)(?=\s)|(?<=[^\W\d_])(?=[\W\d_])")
 _PREFIXES = {"WordPiece": "##"}
 
 
@@ -109,6 +109,21 @@ class SubwordTokenizer:
                     ids.append(token_id)
         return ids, list(unknown)
 
+    def encode_many(self, texts: Sequence[str]) -> list[TokenArray]:
+        for text in texts:
+            refuse_surrogates(text)
+        pieces = [list(encoding_pieces([text])) for text in texts]
+        flat = [piece for of_text in pieces for piece in of_text]
+        # The fast form keeps no offsets; where something is unknown, `encode` finds and names it.
+        encodings = iter(self._tokenizer.encode_batch_fast(flat, add_special_tokens=False))
+        arrays: list[TokenArray] = []
+        for text, of_text in zip(texts, pieces, strict=True):
+            ids = np.array([i for _ in of_text for i in next(encodings).ids], dtype=np.int64)
+            if self._unknown_id is not None and (ids == self._unknown_id).any():
+                ids = self.encode_array(text)
+            arrays.append(ids)
+        return arrays
+
     def decode(self, ids: Iterable[int]) -> str:
         kept = [int(i) for i in ids if i not in self.special_ids]
         if self._is_byte_level:
@@ -142,6 +157,17 @@ class SubwordTokenizer:
 
     def to_json(self) -> str:
         return self._tokenizer.to_str()
+
+    def merges(self, count: int) -> list[tuple[str, str]]:
+        """The first pairs that BPE joined, as shown to people; empty for other models."""
+        merges = cast("list[list[str] | str]", self._fields["model"].get("merges") or [])
+        pairs = [merge.split(" ", 1) if isinstance(merge, str) else merge for merge in merges[:count]]
+        return [(self._shown(left), self._shown(right)) for left, right in pairs]
+
+    def _shown(self, signs: str) -> str:
+        if not self._is_byte_level:
+            return signs
+        return visible_bytes(b"".join(self._byte_of_sign.get(sign, sign.encode("utf-8")) for sign in signs))
 
     @cached_property
     def _is_byte_level(self) -> bool:
@@ -197,10 +223,11 @@ def check_bpe_size(size: int) -> int:
 
 
 def encoding_pieces(parts: Iterable[str], size: int = PIECE_CHARACTERS) -> Iterator[str]:
-    """The text of one document in pieces of about `size` characters, each cut where white space begins.
+    """The text of one document in pieces of about `size` characters, cut where no token of GPT-2's pre-tokenizer crosses.
 
-    Cuts depend on the joined text alone, not on how it arrives in `parts`: the last place in the first `size` characters
-    where white space follows something else, or the first such place after them.
+    That is before white space that follows something else, or after a letter before something that is no letter. Cuts
+    depend on the joined text alone, not on how it arrives in `parts`: the last place of the first kind in the second half
+    of `size` characters, else the last of the second kind there, else the first place of either kind after them.
     """
     buffer = ""
     for part in parts:
@@ -216,13 +243,20 @@ def encoding_pieces(parts: Iterable[str], size: int = PIECE_CHARACTERS) -> Itera
 
 
 def _cut(buffer: str, size: int) -> int | None:
-    position = size
-    while position > 0:
-        if buffer[position].isspace() and not buffer[position - 1].isspace():
-            return position
-        position -= 1
-    later = _BEFORE_WHITE_SPACE.search(buffer, size)
+    for is_safe in (_begins_white_space, _ends_word):
+        for position in range(size, size // 2, -1):
+            if is_safe(buffer[position - 1], buffer[position]):
+                return position
+    later = _SAFE_CUT.search(buffer, size)
     return later.start() if later else None
+
+
+def _begins_white_space(before: str, after: str) -> bool:
+    return after.isspace() and not before.isspace()
+
+
+def _ends_word(before: str, after: str) -> bool:
+    return before.isalpha() and not after.isalpha()
 
 
 def _byte_signs() -> dict[int, str]:

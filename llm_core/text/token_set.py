@@ -43,7 +43,7 @@ class TokenMeta(BaseModel):
     train_characters: int
     validation_characters: int
     train_bytes: int
-    """UTF-8 bytes of the training text."""
+    """Sum of `TextTokenizer.byte_lengths` over the training tokens; the UTF-8 bytes of the text for char, byte and BPE."""
     validation_bytes: int
     train_tokens: int
     validation_tokens: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -64,6 +64,10 @@ class TextTokenizer(Protocol):
 
     def encode_array(self, text: str) -> TokenArray:
         """`encode` as an int64 array: the fast way for long texts; same errors."""
+        ...
+
+    def encode_many(self, texts: Sequence[str]) -> list[TokenArray]:
+        """`encode_array` of each text; uses all cores where the tokenizer can. Same errors."""
         ...
 
     def encode_known(self, text: str) -> tuple[list[int], list[str]]:

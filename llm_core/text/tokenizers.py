@@ -6,7 +6,7 @@ Not here: subword tokenizers (`subword.py`), keeping tokenizers in a workspace (
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -70,6 +70,9 @@ class CharacterTokenizer:
             raise unknown_characters_error(self._unknown(text, ids), f"{len(self.characters):,} known characters")
         return ids.astype(np.int64)
 
+    def encode_many(self, texts: Sequence[str]) -> list[TokenArray]:
+        return [self.encode_array(text) for text in texts]
+
     def encode_known(self, text: str) -> tuple[list[int], list[str]]:
         ids = self._id_of_code[_code_points(text)]
         return ids[ids != _UNKNOWN].tolist(), self._unknown(text, ids)
@@ -121,6 +124,9 @@ class ByteTokenizer:
     def encode_array(self, text: str) -> TokenArray:
         refuse_surrogates(text)
         return np.frombuffer(text.encode("utf-8"), dtype=np.uint8).astype(np.int64)
+
+    def encode_many(self, texts: Sequence[str]) -> list[TokenArray]:
+        return [self.encode_array(text) for text in texts]
 
     def encode_known(self, text: str) -> tuple[list[int], list[str]]:
         surrogates = [character for character in text if 0xD800 <= ord(character) <= 0xDFFF]

@@ -1,0 +1,120 @@
+"""Which part of a stored text is trained on and which is kept for validation; the two never overlap.
+
+One document: the first `int((1 - fraction) * characters)` characters are for training, the rest for validation. Several:
+whole documents by their content hash, so that equal documents stay on one side. Not here: cutting into tokens (`tokens.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from llm_core.config.errors import UserError
+from llm_core.text.dataset_record import DatasetRecord, read_alphabet
+
+Side = Literal["train", "validation"]
+
+_BIN_BITS = 20
+
+
+@dataclass(frozen=True)
+class Split:
+    """How one text is divided. Characters are those of the text; end-of-document tokens are not counted."""
+
+    is_one_document: bool
+    hash_limit: int
+    """Documents with a smaller content hash are for validation; unused for one document."""
+    alphabet: str
+    """The distinct characters of the whole text."""
+    train_documents: int
+    validation_documents: int
+    train_characters: int
+    validation_characters: int
+
+
+class SidePart(NamedTuple):
+    """A stretch of one document (or of one side of a single document)."""
+
+    side: Side
+    text: str
+    ends: bool
+
+
+def plan_split(folder: Path, record: DatasetRecord, fraction: float) -> Split:
+    """Divide a stored text; reads one number per document.
+
+    Args:
+        folder: the dataset's folder.
+        fraction: share of the characters for validation.
+
+    Raises:
+        UserError: nothing can be kept aside, because all documents are equal.
+    """
+    alphabet = read_alphabet(folder)
+    if record.is_one_document:
+        train = int((1 - fraction) * record.characters)
+        return Split(True, 0, alphabet, 1, 1, train, record.characters - train)
+    from llm_core.text.corpus_file import document_hashes
+
+    limit = _hash_limit(folder, fraction)
+    if limit == 0:
+        raise UserError(
+            "Nothing can be kept for validation: all documents of this text are equal",
+            value=record.name,
+            remedy="Import it with repetitions dropped, or as one document",
+        )
+    documents = characters = 0
+    for hashes, lengths in document_hashes(folder):
+        is_validation = hashes < np.uint64(limit)
+        documents += int(is_validation.sum())
+        characters += int(lengths[is_validation].sum())
+    return Split(
+        False, limit, alphabet, record.documents - documents, documents, record.characters - characters, characters
+    )
+
+
+def split_parts(folder: Path, split: Split) -> Iterator[SidePart]:
+    """The whole text in its order, every stretch with its side."""
+    from llm_core.text.corpus_file import document_hashes, read_parts
+
+    if split.is_one_document:
+        position = 0
+        for text, ends in read_parts(folder):
+            cut = min(max(split.train_characters - position, 0), len(text))
+            position += len(text)
+            if cut:
+                yield SidePart("train", text[:cut], position >= split.train_characters)
+            if cut < len(text):
+                yield SidePart("validation", text[cut:], ends)
+        return
+    sides = (side for hashes, _ in document_hashes(folder) for side in (hashes < np.uint64(split.hash_limit)).tolist())
+    is_new, is_validation = True, False
+    for text, ends in read_parts(folder):
+        if is_new:
+            is_validation = next(sides)
+        yield SidePart("validation" if is_validation else "train", text, ends)
+        is_new = ends
+
+
+def _hash_limit(folder: Path, fraction: float) -> int:
+    """The content hash below which a document is for validation; 0 when all documents are equal.
+
+    Documents are taken in the order of their hashes until their characters come closest to `fraction` of all; at least one
+    distinct document stays on each side. Hashes are counted by their first bits, so memory does not grow with the text.
+    """
+    from llm_core.text.corpus_file import document_hashes
+
+    characters = np.zeros(2**_BIN_BITS, dtype=np.int64)
+    for hashes, lengths in document_hashes(folder):
+        bins = (hashes >> np.uint64(64 - _BIN_BITS)).astype(np.int64)
+        characters += np.bincount(bins, weights=lengths, minlength=2**_BIN_BITS).astype(np.int64)
+    used = np.flatnonzero(characters)
+    if len(used) < 2:
+        return 0
+    below = np.cumsum(characters[used])[:-1]
+    chosen = int(np.argmin(np.abs(below - fraction * characters.sum())))
+    return (int(used[chosen]) + 1) << (64 - _BIN_BITS)

@@ -1,0 +1,257 @@
+"""The tokenizers of a workspace: training one on a text, bringing one in, listing, finding, deleting.
+
+A tokenizer is a folder `tokenizers/<id>/` with `tokenizer.json` and `record.json`. The names `char`, `byte` and `bpe:<size>`
+are no entries here: they are built for a text when it is cut into tokens (`tokens.py`).
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from llm_core.config.errors import NameTaken, NotFound
+from llm_core.text.folders import building, publish, published, remove_folder
+from llm_core.text.library import dataset_folder, ensure_dataset
+from llm_core.text.progress import (
+    LEARNING_MERGES,
+    READING_TEXT,
+    CancelHook,
+    ProgressHook,
+    never_cancelled,
+    no_progress,
+    stop_if_cancelled,
+)
+from llm_core.text.splits import Split, plan_split, split_parts
+from llm_core.text.subword import SubwordTokenizer, check_bpe_size, encoding_pieces, train_bpe
+from llm_core.text.tokenizers import (
+    ByteTokenizer,
+    CharacterTokenizer,
+    TextTokenizer,
+    load_tokenizer_file,
+    tokenizer_from_json,
+)
+from llm_core.workspace.json_files import write_text
+from llm_core.workspace.paths import Workspace, check_name, safe_join
+
+TOKENIZER_FILE = "tokenizer.json"
+RECORD_FILE = "record.json"
+LARGEST_BPE_TEXT_CHARACTERS = 64 * 2**20
+"""BPE learns its merges from at most so much of the training part; more changes few merges and takes gigabytes."""
+
+TokenizerKind = Literal["char", "byte", "bpe"]
+RESERVED_NAMES = ("char", "byte", "bpe")
+_SHORTEST_PREFIX = 4
+
+
+class TokenizerRecord(BaseModel):
+    """What is known of a tokenizer without opening it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    name: str
+    kind: str
+    vocabulary_size: int
+    content_id: str
+    """`TextTokenizer.id`: equal for equal tokenizers, whatever their names."""
+    origin: Literal["trained", "imported"]
+    dataset_id: str = ""
+    dataset_name: str = ""
+    created_at: float = 0.0
+    """Seconds since the epoch."""
+
+
+def list_tokenizers(workspace: Workspace) -> list[TokenizerRecord]:
+    """All tokenizers of the workspace, newest first."""
+    records = [record for folder in published(workspace.tokenizers) if (record := _read_record(folder)) is not None]
+    return sorted(records, key=lambda record: record.created_at, reverse=True)
+
+
+def find_tokenizer(workspace: Workspace, reference: str) -> TokenizerRecord:
+    """The tokenizer with this id, else with this name, else with a unique id that begins so (at least 4 characters).
+
+    Raises:
+        NotFound: there is none; lists what there is.
+    """
+    records = list_tokenizers(workspace)
+    for key in ("id", "name"):
+        for record in records:
+            if getattr(record, key) == reference:
+                return record
+    matches = [record for record in records if record.id.startswith(reference)]
+    if len(reference) >= _SHORTEST_PREFIX and len(matches) == 1:
+        return matches[0]
+    raise NotFound(
+        "There is no such tokenizer",
+        value=reference,
+        limit=", ".join(["char", "byte", "bpe:<size>", *(record.name for record in records)]),
+        remedy="Choose one of these, or train it first",
+    )
+
+
+def open_tokenizer(workspace: Workspace, reference: str) -> TextTokenizer:
+    """The tokenizer itself; NotFound as `find_tokenizer`."""
+    folder = safe_join(workspace.tokenizers, find_tokenizer(workspace, reference).id)
+    return load_tokenizer_file(folder / TOKENIZER_FILE)
+
+
+def train_tokenizer(
+    workspace: Workspace,
+    dataset_reference: str,
+    kind: TokenizerKind,
+    size: int = 0,
+    name: str = "",
+    *,
+    validation_fraction: float = 0.1,
+    progress: ProgressHook = no_progress,
+    cancelled: CancelHook = never_cancelled,
+) -> TokenizerRecord:
+    """Make a tokenizer from the training part of a text and keep it under a name.
+
+    Args:
+        size: vocabulary size, for `bpe` only.
+        name: empty takes one from kind, size and text.
+
+    Raises:
+        NameTaken, NotFound, UserError, Cancelled.
+    """
+    record = ensure_dataset(workspace, dataset_reference, progress=progress, cancelled=cancelled)
+    shown_kind = f"bpe-{check_bpe_size(size)}" if kind == "bpe" else kind
+    name = _free_name(workspace, name or f"{shown_kind} {record.name}")
+    folder = dataset_folder(workspace, record)
+    tokenizer = build_tokenizer(
+        folder, plan_split(folder, record, validation_fraction), kind, size, progress=progress, cancelled=cancelled
+    )
+    return _keep(workspace, tokenizer, name, "trained", record.id, record.name)
+
+
+def import_tokenizer(workspace: Workspace, path: Path, name: str = "") -> TokenizerRecord:
+    """Keep a tokenizer.json (Hugging Face's format or ours) under a name; nothing in it is executed.
+
+    Raises:
+        NameTaken, NotFound, UserError.
+    """
+    path = path.expanduser()
+    name = _free_name(workspace, name or path.stem)
+    return _keep(workspace, load_tokenizer_file(path), name, "imported")
+
+
+def delete_tokenizer(workspace: Workspace, reference: str) -> int:
+    """Delete a tokenizer; returns the bytes freed. Texts cut with it and runs keep their own copy."""
+    return remove_folder(safe_join(workspace.tokenizers, find_tokenizer(workspace, reference).id))
+
+
+def build_tokenizer(
+    folder: Path,
+    split: Split,
+    kind: TokenizerKind,
+    size: int,
+    *,
+    progress: ProgressHook = no_progress,
+    cancelled: CancelHook = never_cancelled,
+) -> TextTokenizer:
+    """The tokenizer `char`, `byte` or `bpe:<size>` of a stored text.
+
+    `char` knows every character of the whole text, so that validation never meets an unknown one; `bpe` learns from the
+    training part alone. With several documents each kind has `<|endoftext|>`; with one, `char` and `byte` have no specials.
+    """
+    if kind == "char":
+        return CharacterTokenizer(split.alphabet, end_of_text=not split.is_one_document)
+    if kind == "byte":
+        return ByteTokenizer(end_of_text=not split.is_one_document)
+    texts = _watched(_training_pieces(folder, split), split.train_characters, progress, cancelled)
+    tokenizer = train_bpe(_told_at_end(texts, progress, size), size)
+    stop_if_cancelled(cancelled)
+    progress(LEARNING_MERGES, tokenizer.vocabulary_size, size)
+    return tokenizer
+
+
+def first_merges(tokenizer: TextTokenizer, count: int = 50) -> list[tuple[str, str]]:
+    """The pairs that BPE joined first, as shown to people; empty for tokenizers without merges."""
+    return tokenizer.merges(count) if isinstance(tokenizer, SubwordTokenizer) else []
+
+
+def _training_pieces(folder: Path, split: Split) -> Iterator[str]:
+    """The training part in pieces; of a very large text, pieces spread evenly over it."""
+    keep_every = -(-split.train_characters // LARGEST_BPE_TEXT_CHARACTERS)
+    number = 0
+    document: list[str] = []
+    for side, text, ends in split_parts(folder, split):
+        if side != "train":
+            continue
+        document.append(text)
+        if ends or sum(map(len, document)) > 2**20:
+            pieces = list(encoding_pieces(document))
+            # The last piece of an unfinished document may go on in its next part.
+            document = [] if ends else [pieces.pop()]
+            for piece in pieces:
+                if number % keep_every == 0:
+                    yield piece
+                number += 1
+
+
+def _watched(texts: Iterable[str], total: int, progress: ProgressHook, cancelled: CancelHook) -> Iterator[str]:
+    done = 0
+    for text in texts:
+        stop_if_cancelled(cancelled)
+        done += len(text)
+        progress(READING_TEXT, done, total)
+        yield text
+
+
+def _told_at_end(texts: Iterable[str], progress: ProgressHook, size: int) -> Iterator[str]:
+    yield from texts
+    progress(LEARNING_MERGES, 0, size)
+
+
+def _free_name(workspace: Workspace, name: str) -> str:
+    name = check_name(name)
+    if name in RESERVED_NAMES or name.startswith("bpe:"):
+        raise NameTaken(
+            "This name stands for a tokenizer that is built on the fly", value=name, remedy="Choose another"
+        )
+    if any(name in (record.name, record.id) for record in list_tokenizers(workspace)):
+        raise NameTaken("Another tokenizer has this name", value=name, remedy="Give it another name")
+    return name
+
+
+def _keep(
+    workspace: Workspace,
+    tokenizer: TextTokenizer,
+    name: str,
+    origin: Literal["trained", "imported"],
+    dataset_id: str = "",
+    dataset_name: str = "",
+) -> TokenizerRecord:
+    record = TokenizerRecord(
+        id=secrets.token_hex(5),
+        name=name,
+        kind=tokenizer.kind,
+        vocabulary_size=tokenizer.vocabulary_size,
+        content_id=tokenizer.id,
+        origin=origin,
+        dataset_id=dataset_id,
+        dataset_name=dataset_name,
+        created_at=time.time(),
+    )
+    with building(workspace.tokenizers) as folder:
+        write_text(folder / TOKENIZER_FILE, tokenizer.to_json())
+        write_text(folder / RECORD_FILE, record.model_dump_json(indent=2) + "\n")
+        tokenizer_from_json(
+            (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
+        )  # what cannot be read back is not kept
+        _free_name(workspace, name)
+        publish(folder, safe_join(workspace.tokenizers, record.id))
+    return record
+
+
+def _read_record(folder: Path) -> TokenizerRecord | None:
+    try:
+        return TokenizerRecord.model_validate_json((folder / RECORD_FILE).read_bytes())
+    except (OSError, ValidationError):
+        return None
