@@ -35,7 +35,7 @@ def check_readiness(workspace: Workspace, config: RunConfig) -> Readiness:
         vocabulary_size = guess_vocabulary_size(workspace, config.data)
     except UserError as error:
         return Readiness([error], [])
-    characters = dataset.characters or 0
+    characters = dataset.characters
     validation_characters = int(characters * config.data.validation_fraction)
     if (
         characters

@@ -22,10 +22,10 @@ def guess_vocabulary_size(workspace: Workspace, data: DataConfig) -> int:
     if found is not None:
         return found.meta.vocabulary_size
     dataset = find_dataset(workspace, data.dataset)
-    several = int((dataset.documents or 1) > 1)  # the end-of-text token
+    several = int(dataset.documents > 1)  # the end-of-text token
     if data.tokenizer == "char":
-        counted = (dataset.statistics or {}).get("distinct_characters")
-        return (counted if isinstance(counted, int) else _USUAL_CHARACTERS) + several
+        counted = _USUAL_CHARACTERS if dataset.statistics is None else dataset.statistics.distinct_characters
+        return counted + several
     if data.tokenizer == "byte":
         return _BYTES + several
     if data.tokenizer.startswith("bpe:"):

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from llm_core.cli.output import ProgressLine, print_json, print_table, size
+from llm_core.cli.output import ProgressLine, print_json, print_table
+from llm_core.quantities import size
 from llm_core.workspace.paths import open_workspace
 
 
@@ -35,7 +36,7 @@ def add_data(options: argparse.Namespace) -> int:
     workspace = open_workspace(options.workspace)
     path = Path(options.path)
     cleaning = CleaningOptions(document_separator=options.separator) if options.separator else CleaningOptions()
-    import_options = ImportOptions(name=options.name or path.stem, text_column=options.column, cleaning=cleaning)
+    import_options = ImportOptions(name=options.name or path.stem, text_column=options.column or "", cleaning=cleaning)
     line = ProgressLine(quiet=options.json)
     try:
         record = import_corpus(
@@ -47,7 +48,7 @@ def add_data(options: argparse.Namespace) -> int:
         )
     finally:
         line.close()
-    existing = bool(getattr(record, "existing", False))
+    existing = record.existing
     if options.json:
         print_json(
             {

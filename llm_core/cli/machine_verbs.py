@@ -9,10 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from llm_core.cli.output import duration, print_json, print_table, size
+from llm_core.cli.output import print_json, print_table
 from llm_core.cli.run_verbs import add_config_arguments, read_config
 from llm_core.config.errors import UserError
 from llm_core.config.timing import Timing
+from llm_core.quantities import duration, size
 from llm_core.workspace.paths import open_workspace
 
 

@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_core.cli.output import print_json, three_digits
+from llm_core.cli.output import print_json
 from llm_core.config.errors import UserError
 from llm_core.config.overrides import read_value
 from llm_core.config.sampling import SamplingConfig
 from llm_core.config.schema import describe_settings
+from llm_core.quantities import three_digits
 from llm_core.workspace.checkpoints import find_checkpoint
 from llm_core.workspace.paths import Workspace, open_workspace
 from llm_core.workspace.registry import Registry

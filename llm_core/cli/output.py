@@ -12,6 +12,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from llm_core.quantities import three_digits
+
 JsonObject = dict[str, Any]
 
 
@@ -47,32 +49,6 @@ def _cell(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value)
-
-
-def three_digits(value: float) -> str:
-    """Three significant digits, thousands separated."""
-    if not math.isfinite(value):
-        return str(value)
-    if value == 0 or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
-
-
-def duration(seconds: float) -> str:
-    """0:31 below an hour, 2 h 05 min above."""
-    whole = max(0, round(seconds))
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02d}"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def size(number_of_bytes: float) -> str:
-    """Bytes in the unit that keeps the number short (powers of 1000)."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if number_of_bytes < 1000:
-            return f"{three_digits(float(number_of_bytes))} {unit}"
-        number_of_bytes /= 1000
-    return f"{three_digits(number_of_bytes)} TB"
 
 
 class ProgressLine:

@@ -11,12 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from llm_core.cli.output import ProgressLine, duration, print_json, print_table, size, three_digits
+from llm_core.cli.output import ProgressLine, print_json, print_table
 from llm_core.config.errors import UserError
 from llm_core.config.overrides import apply_overrides
 from llm_core.config.presets import preset
 from llm_core.config.run import RunConfig, load_config
 from llm_core.config.timing import Timing
+from llm_core.quantities import duration, size, three_digits
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.paths import Workspace, open_workspace
 from llm_core.workspace.registry import Registry

@@ -1,0 +1,198 @@
+"""Runs in processes of their own: finished, stopped, killed and resumed, adopted, doubled, diverged."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from llm_core.backend.jobs import delete_run, resume_run, stop_job, submit_run
+from llm_core.backend.launcher import start_supervisor
+from llm_core.config.errors import Refused, UserError
+from llm_core.workspace.checkpoints import find_checkpoint, list_checkpoints
+from llm_core.workspace.job_record import JobRecord
+from llm_core.workspace.metrics_read import read_points, samples, segments, surviving
+from llm_core.workspace.paths import Workspace
+from llm_core.workspace.registry import Registry
+from llm_core.workspace.runs import run_folder, summarise_run
+from tests.backend.support import FAMILIES, processes_of, tiny, wait_for
+
+
+def record_of(workspace: Workspace, run_id: str) -> JobRecord:
+    with Registry(workspace) as registry:
+        return registry.get(run_id)
+
+
+def wait_for_end(workspace: Workspace, run_id: str) -> JobRecord:
+    wait_for("the run to end", lambda: record_of(workspace, run_id).is_final)
+    return record_of(workspace, run_id)
+
+
+def losses(folder: Path) -> list[tuple[int, float]]:
+    points = read_points(folder, "train_loss")
+    kept = points.where(surviving(points, segments(folder)))
+    return list(zip(kept.step.tolist(), kept.value.tolist(), strict=True))
+
+
+def weights(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for _, array in sorted(load_file(find_checkpoint(folder).path / "model.safetensors").items()):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def foreground(workspace: Workspace, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "llm_core.cli", "--workspace", str(workspace.root), *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def test_a_queued_run_finishes_and_leaves_a_sealed_folder(workspace: Workspace) -> None:
+    record = submit_run(workspace, tiny(), once="one click")
+    assert submit_run(workspace, tiny(), once="one click").id == record.id, "a double click makes one run"
+    done = wait_for_end(workspace, record.id)
+    folder = run_folder(workspace, record.id)
+    assert (done.state, done.result["steps"]) == ("finished", 40), (folder / "log.txt").read_text()
+    assert [info.step for info in list_checkpoints(folder)] == [20, 40]
+    assert read_points(folder, "val_loss").step.tolist() == [0, 20, 40]
+    assert len(samples(folder)) == 3
+    assert len(losses(folder)) == 40
+    summary = summarise_run(workspace, done)
+    assert summary.val_loss == read_points(folder, "val_loss").value[-1]
+    with sqlite3.connect(f"file:{folder / 'metrics.db'}?mode=ro", uri=True) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    connection.close()
+    with pytest.raises(Refused, match="finished"):
+        resume_run(workspace, record.id)
+    assert delete_run(workspace, record.id) > 0
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_killed_after_a_checkpoint_equals_undisturbed(workspace: Workspace, family: str) -> None:
+    whole = submit_run(workspace, tiny(family, "name=whole"))
+    assert wait_for_end(workspace, whole.id).state == "finished"
+
+    child = foreground(
+        workspace, "train", "--foreground", *overrides(tiny(family, "name=killed", "training.max_steps=40"))
+    )
+    with Registry(workspace) as registry:
+        wait_for("the run to be known", lambda: [r for r in registry.jobs("train") if r.name == "killed"])
+        killed = registry.find("killed")
+    folder = run_folder(workspace, killed.id)
+    wait_for("the checkpoint of step 20", lambda: any(info.step == 20 for info in list_checkpoints(folder)))
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    for info in list_checkpoints(folder):
+        if info.step > 20:  # it was quicker than we were; then the kill came after the end
+            pytest.fail("the run ended before it could be killed; give it more steps")
+    resume_run(workspace, killed.id)
+    assert wait_for_end(workspace, killed.id).state == "finished", (folder / "log.txt").read_text()
+    assert losses(folder) == losses(run_folder(workspace, whole.id))
+    assert weights(folder) == weights(run_folder(workspace, whole.id))
+
+
+def overrides(config: object) -> list[str]:
+    """The command line that says the same as a configuration."""
+    from llm_core.config.overrides import flatten
+
+    arguments: list[str] = []
+    values = flatten(config)  # pyright: ignore
+    for name in ["model.kind", *(name for name in values if name != "model.kind")]:
+        if name in ("schema_version", "training.sample_prompts") or values[name] is None:
+            continue
+        arguments += ["--set", f"{name}={values[name]}"]
+    return arguments
+
+
+def test_a_killed_worker_is_replaced_and_a_killed_supervisor_too(workspace: Workspace) -> None:
+    record = submit_run(
+        workspace,
+        tiny("lstm", "training.max_steps=3000", "training.checkpoint_interval=50", "training.eval_interval=5000"),
+    )
+    folder = run_folder(workspace, record.id)
+    wait_for("a checkpoint", lambda: list_checkpoints(folder))
+    supervisor = next(pid for pid in pids(workspace) if "supervisor" in pids(workspace)[pid])
+    os.kill(supervisor, signal.SIGKILL)
+    worker = record_of(workspace, record.id).owner
+    assert worker is not None and worker.alive(), "the worker outlives its supervisor"
+    worker.send_signal(signal.SIGKILL)
+    start_supervisor(workspace)
+    wait_for("the second attempt", lambda: record_of(workspace, record.id).attempts == 2)
+    done = wait_for_end(workspace, record.id)
+    assert done.state == "finished", done
+    assert [step for step, _ in losses(folder)] == list(range(1, 3001))
+
+
+def pids(workspace: Workspace) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if str(workspace.root) in command:
+                found[int(entry.name)] = command
+    return found
+
+
+def test_stop_saves_and_resume_goes_on(workspace: Workspace) -> None:
+    record = submit_run(workspace, tiny("gru", "training.max_steps=100000", "training.eval_interval=100000"))
+    folder = run_folder(workspace, record.id)
+    wait_for("some points", lambda: len(losses(folder)) > 3)
+    with pytest.raises(Refused, match="process"):
+        resume_run(workspace, record.id)
+    with pytest.raises(Refused, match="Stop it first"):
+        delete_run(workspace, record.id)
+    stop_job(workspace, record.id)
+    stopped = wait_for_end(workspace, record.id)
+    assert (stopped.state, stopped.reason) == ("stopped", "Stopped on request.")
+    assert list_checkpoints(folder)[-1].step == stopped.result["steps"]
+    resume_run(workspace, record.id)
+    wait_for("points after the stop", lambda: losses(folder)[-1][0] > stopped.result["steps"] + 3)
+    stop_job(workspace, record.id)
+    again = wait_for_end(workspace, record.id)
+    steps = [step for step, _ in losses(folder)]
+    assert steps == list(range(1, again.result["steps"] + 1))
+
+
+def test_a_queued_run_can_be_cancelled(workspace: Workspace) -> None:
+    with Registry(workspace) as registry:
+        record = registry.add("train", "waiting", tiny().model_dump(mode="json"))
+    assert stop_job(workspace, record.id).reason == "cancelled"
+
+
+def test_a_run_that_breaks_says_how(workspace: Workspace) -> None:
+    record = submit_run(
+        workspace,
+        tiny(
+            "transformer",
+            "optimizer.kind=sgd",
+            "optimizer.learning_rate=100",
+            "optimizer.gradient_clip=0",
+            "schedule.warmup_steps=0",
+            "training.max_steps=3000",
+        ),
+    )
+    done = wait_for_end(workspace, record.id)
+    assert done.state == "diverged", done
+    assert "not a finite number" in done.reason and "lower learning rate" in done.remedy
+
+
+def test_settings_that_cannot_work_are_refused_before_they_queue(workspace: Workspace) -> None:
+    with pytest.raises(UserError, match="too short for one validation window"):
+        submit_run(workspace, tiny("transformer", "data.context_length=500"))
+    with pytest.raises(UserError, match="letters"):
+        submit_run(workspace, tiny("transformer", "data.dataset=nothing"))
+    assert not processes_of(workspace)
