@@ -28,7 +28,7 @@ def job_folder(workspace: Workspace, job_id: str) -> Path:
 
 def write_progress(workspace: Workspace, job_id: str, progress: Mapping[str, Any]) -> None:
     """Say how far the job is; this is also its sign of life. `written_at` is added."""
-    write_json(job_folder(workspace, job_id) / PROGRESS, {**progress, "written_at": time.time()})
+    write_json(job_folder(workspace, job_id) / PROGRESS, {**progress, "written_at": time.time()}, sync=False)
 
 
 def read_progress(workspace: Workspace, job_id: str) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from llm_core.config.errors import UserError
 from llm_core.workspace.json_files import json_text
 from llm_core.workspace.leases import LeaseLost, supersedes
 from llm_core.workspace.process_identity import this_process
@@ -58,6 +59,7 @@ class MetricsWriter:
     What `point`, `event`, `sample`, `probe` and `record_state` are given waits in memory until `commit`; the others commit.
 
     Raises:
+        UserError: at opening, when a newer version wrote the file.
         LeaseLost: at opening when a newer lease is named there, later when the file names another than ours.
         OSError, sqlite3.OperationalError: the disk is full or unwritable; what was waiting is kept for the next commit.
     """
@@ -223,6 +225,8 @@ def seal_metrics(run_folder: Path) -> bool:
         return connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0] == "delete"
     except sqlite3.OperationalError:
         return False
+    except sqlite3.DatabaseError:
+        return True  # damaged: asking again would not help, and reading it says so
     finally:
         connection.close()
 
@@ -256,6 +260,10 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
         with transaction(connection):
             version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise UserError(
+                    "The points of this run were written by a newer Glassbox", value=path, remedy="Update Glassbox"
+                )
             if version == 0:
                 for statement in _TABLES:
                     connection.execute(statement)

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_core.config.errors import UserError
-from llm_core.workspace.metrics import FILE_NAME, NAN, STATE_EVENT
+from llm_core.workspace.metrics import FILE_NAME, NAN, SCHEMA_VERSION, STATE_EVENT
 from llm_core.workspace.process_identity import ProcessIdentity
 
 BUSY_SECONDS = 5.0
@@ -190,7 +190,9 @@ def few_points(run_folder: Path, key: str, count: int) -> PointArrays:
     rows = dict[int, tuple[Any, ...]]()
     with _connection(run_folder) as connection:
         if connection is not None:
-            first, last = connection.execute("SELECT min(id), max(id) FROM points WHERE key = ?", (key,)).fetchone()
+            # Each alone is one step through the index; asked for together they would read every point of the key.
+            (first,) = connection.execute("SELECT min(id) FROM points WHERE key = ?", (key,)).fetchone()
+            (last,) = connection.execute("SELECT max(id) FROM points WHERE key = ?", (key,)).fetchone()
             for target in np.linspace(first, last, count).round().astype(int).tolist() if first is not None else []:
                 query = f"SELECT {_POINT_COLUMNS} FROM points WHERE key = ? AND id >= ? ORDER BY id LIMIT 1"
                 row = connection.execute(query, (key, target)).fetchone()
@@ -318,7 +320,7 @@ def _connection(run_folder: Path) -> Generator[sqlite3.Connection | None]:
     """A read-only connection, closed at the end of the block; None when nothing was written yet.
 
     Raises:
-        UserError: the file is damaged or cannot be read.
+        UserError: the file is damaged, or a newer version wrote it.
     """
     path = (run_folder / FILE_NAME).absolute()
     if not path.exists():
@@ -330,8 +332,11 @@ def _connection(run_folder: Path) -> Generator[sqlite3.Connection | None]:
             # A folder that cannot be written to has no writer either, so the file may be taken as unchanging.
             mode = "mode=ro" if os.access(readable_path.parent, os.W_OK) else "immutable=1"
             with closing(sqlite3.connect(f"{uri}?{mode}", uri=True, timeout=BUSY_SECONDS)) as connection:
-                has_tables = connection.execute("PRAGMA user_version").fetchone()[0] > 0
-                yield connection if has_tables else None
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                if version > SCHEMA_VERSION:
+                    what = "The points of this run were written by a newer Glassbox"
+                    raise UserError(what, value=path, remedy="Update Glassbox")
+                yield connection if version > 0 else None
     except sqlite3.DatabaseError as error:
         raise UserError(
             f"The file of points cannot be read: {error}",

@@ -9,7 +9,6 @@ is what a run measured.
 
 from __future__ import annotations
 
-import json
 import secrets
 import sqlite3
 import threading
@@ -19,7 +18,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-from llm_core.config.errors import NameTaken, NotFound, Refused, UserError
+from llm_core.config.errors import NotFound, Refused
 from llm_core.workspace import registry_file
 from llm_core.workspace.job_record import (
     FAILED,
@@ -36,9 +35,17 @@ from llm_core.workspace.job_record import (
     JobRecord,
 )
 from llm_core.workspace.json_files import json_text, read_json, write_json
-from llm_core.workspace.leases import LeaseLost, new_token
+from llm_core.workspace.leases import new_token
 from llm_core.workspace.paths import Workspace, check_name, safe_join
 from llm_core.workspace.process_identity import ProcessIdentity
+from llm_core.workspace.registry_rows import (
+    change_one,
+    check_name_is_free,
+    get_record,
+    held_record,
+    marks,
+    record_from_row,
+)
 from llm_core.workspace.run_colors import next_style
 from llm_core.workspace.transactions import transaction
 
@@ -76,7 +83,7 @@ class Registry:
     def get(self, job_id: str) -> JobRecord:
         """The job with exactly this id."""
         with self._reading() as connection:
-            return _get(connection, job_id)
+            return get_record(connection, job_id)
 
     def jobs(self, kind: str | None = None, states: Collection[str] | None = None) -> list[JobRecord]:
         """Jobs of one kind or all, in some states or any, newest first."""
@@ -84,9 +91,12 @@ class Registry:
         if kind is not None:
             query, values = f"{query} AND kind = ?", [*values, kind]
         if states is not None:
-            query, values = f"{query} AND state IN ({_marks(states)})", [*values, *states]
+            query, values = f"{query} AND state IN ({marks(states)})", [*values, *states]
         with self._reading() as connection:
-            return [_record(row) for row in connection.execute(f"{query} ORDER BY created_at DESC, rowid DESC", values)]
+            return [
+                record_from_row(row)
+                for row in connection.execute(f"{query} ORDER BY created_at DESC, rowid DESC", values)
+            ]
 
     def find(self, reference: str, kind: str = "train") -> JobRecord:
         """The job meant by an exact id, else an exact name, else a unique beginning of an id of at least 4 characters.
@@ -98,11 +108,11 @@ class Registry:
             for query in ("id = ?", "name = ? ORDER BY created_at DESC, rowid DESC"):
                 row = connection.execute(f"SELECT * FROM jobs WHERE kind = ? AND {query}", (kind, reference)).fetchone()
                 if row is not None:
-                    return _record(row)
+                    return record_from_row(row)
             matches = list[JobRecord]()
             if len(reference) >= MINIMUM_PREFIX_CHARACTERS:
                 query = "SELECT * FROM jobs WHERE kind = ? AND substr(id, 1, ?) = ? ORDER BY created_at DESC"
-                matches = [_record(row) for row in connection.execute(query, (kind, len(reference), reference))]
+                matches = [record_from_row(row) for row in connection.execute(query, (kind, len(reference), reference))]
         if len(matches) == 1:
             return matches[0]
         word = "run" if kind == "train" else f"{kind} job"
@@ -161,8 +171,8 @@ class Registry:
             if once is not None:
                 row = connection.execute("SELECT * FROM jobs WHERE once = ?", (once,)).fetchone()
                 if row is not None:
-                    return _record(row)
-            _check_free(connection, kind, name)
+                    return record_from_row(row)
+            check_name_is_free(connection, kind, name)
             color, dash = "", ""
             if kind == "train":
                 styles = connection.execute("SELECT color, dash FROM jobs WHERE kind = 'train'")
@@ -175,7 +185,7 @@ class Registry:
                     *(max_attempts, color, dash, int(foreground), once),
                 ),
             )
-            return _get(connection, job_id)
+            return get_record(connection, job_id)
 
     def claim(self, owner: ProcessIdentity, kinds: Collection[str], job_id: str | None = None) -> JobRecord | None:
         """Take the oldest queued job of these kinds, or exactly `job_id`; None when there is none to take.
@@ -187,7 +197,7 @@ class Registry:
         values: list[str] = [*kinds, *([job_id] if job_id is not None else [])]
         with self._writing() as connection:
             row = connection.execute(
-                f"SELECT id, leases FROM jobs WHERE state = 'queued' AND kind IN ({_marks(kinds)}) AND {chosen}"
+                f"SELECT id, leases FROM jobs WHERE state = 'queued' AND kind IN ({marks(kinds)}) AND {chosen}"
                 " ORDER BY queued_at, rowid LIMIT 1",
                 values,
             ).fetchone()
@@ -200,13 +210,13 @@ class Registry:
                 (json_text(owner.to_json()), new_token(number), number, row["id"]),
             ).fetchall()
             assert len(taken) == 1, "the job was seen queued in this very transaction"
-            return _record(taken[0])
+            return record_from_row(taken[0])
 
     def hand_over(self, job_id: str, token: str, owner: ProcessIdentity) -> JobRecord:
         """Name the process that now works under this lease: the worker, after the supervisor that claimed for it."""
         with self._writing() as connection:
-            _change(connection, job_id, token, {"owner": json_text(owner.to_json())})
-            return _get(connection, job_id)
+            change_one(connection, job_id, token, {"owner": json_text(owner.to_json())})
+            return get_record(connection, job_id)
 
     def move(
         self,
@@ -231,7 +241,7 @@ class Registry:
         assert to in STATES and to != STARTING, to
         expected = {expect} if isinstance(expect, str) else expect
         with self._writing() as connection:
-            record = _held(connection, job_id, token)
+            record = held_record(connection, job_id, token)
             if to not in TRANSITIONS[record.state] or (expected is not None and record.state not in expected):
                 raise Refused(f"A job that is {record.state} cannot become {to}", value=f"{record.name} ({record.id})")
             changes: dict[str, Any] = {"state": to, "reason": reason, "remedy": remedy}
@@ -243,8 +253,8 @@ class Registry:
                 changes |= {"owner": None, "lease_token": None, "queued_at": time.time()}
             if to in FINAL:
                 changes["ended_at"] = time.time()
-            _change(connection, job_id, token, changes, state=record.state)
-            return _get(connection, job_id)
+            change_one(connection, job_id, token, changes, state=record.state)
+            return get_record(connection, job_id)
 
     def requeue(self, job_id: str, token: str, reason: str) -> JobRecord:
         """Give a job whose worker is gone back to the queue.
@@ -252,7 +262,7 @@ class Registry:
         After its last attempt, or when a person ran it in the foreground (nobody else would start it), it ends as `failed`.
         """
         with self._writing() as connection:
-            record = _held(connection, job_id, token)
+            record = held_record(connection, job_id, token)
             if record.state not in HELD:
                 raise Refused(f"A job that is {record.state} has no worker to lose", value=job_id)
             if record.foreground:
@@ -274,7 +284,7 @@ class Registry:
             Refused: it is finished, is queued already, or a live worker holds it (the message names its pid).
         """
         with self._writing() as connection:
-            record = _get(connection, job_id)
+            record = get_record(connection, job_id)
             value = f"{record.name} ({record.id})"
             if record.state == FINISHED:
                 raise Refused("A finished run cannot go on", value=value, remedy="Fork it, or raise the budget")
@@ -286,8 +296,8 @@ class Registry:
                 raise Refused(what, value=value, remedy=f"Stop it first: glassbox stop {record.name}")
             changes: dict[str, Any] = {"state": QUEUED, "reason": "", "remedy": "", "attempts": 0, "ended_at": None}
             changes |= {"owner": None, "lease_token": None, "queued_at": time.time(), "foreground": int(foreground)}
-            _change(connection, job_id, None, changes, state=record.state)
-            return _get(connection, job_id)
+            change_one(connection, job_id, None, changes, state=record.state)
+            return get_record(connection, job_id)
 
     def cancel(self, job_id: str) -> JobRecord:
         """Take a job out of the queue: `stopped`, reason "cancelled". Refused once a worker has it."""
@@ -296,25 +306,25 @@ class Registry:
     def set_result(self, job_id: str, token: str, result: Mapping[str, Any]) -> JobRecord:
         """Merge values into the job's result; NaN becomes null."""
         with self._writing() as connection:
-            record = _held(connection, job_id, token)
-            _change(connection, job_id, token, {"result": json_text({**record.result, **result})})
-            return _get(connection, job_id)
+            record = held_record(connection, job_id, token)
+            change_one(connection, job_id, token, {"result": json_text({**record.result, **result})})
+            return get_record(connection, job_id)
 
     def rename(self, job_id: str, name: str) -> JobRecord:
         """Give a job another name, in its configuration too, so that a rebuilt registry knows it."""
         check_name(name)
         with self._writing() as connection:
-            record = _get(connection, job_id)
+            record = get_record(connection, job_id)
             if name == record.name:
                 return record
-            _check_free(connection, record.kind, name)
+            check_name_is_free(connection, record.kind, name)
             config = {**record.config, "name": name} if "name" in record.config else record.config
-            _change(connection, job_id, None, {"name": name, "config": json_text(config)})
+            change_one(connection, job_id, None, {"name": name, "config": json_text(config)})
             config_path = safe_join(self.workspace.runs, job_id, "config.json")
             saved = read_json(config_path) if record.kind == "train" else None
             if saved is not None:
                 write_json(config_path, {**saved, "name": name})
-            return _get(connection, job_id)
+            return get_record(connection, job_id)
 
     def delete(self, job_id: str, remove: Callable[[], None] | None = None) -> JobRecord:
         """Forget a job; returns what it was. `remove` takes its files away, after the check and before the commit.
@@ -323,7 +333,7 @@ class Registry:
             Refused: a worker holds it.
         """
         with self._writing() as connection:
-            record = _get(connection, job_id)
+            record = get_record(connection, job_id)
             if record.is_held:
                 what = f"A run cannot be deleted while it is {record.state}"
                 raise Refused(what, value=f"{record.name} ({record.id})", remedy="Stop it first")
@@ -368,74 +378,3 @@ class Registry:
         if inode != self._inode:
             self._connection.close()
             self._connection, self._inode = registry_file.connect(self.workspace)
-
-
-def _get(connection: sqlite3.Connection, job_id: str) -> JobRecord:
-    row = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    if row is None:
-        raise NotFound("There is no job with this id", value=job_id, remedy="`glassbox runs` lists what there is")
-    return _record(row)
-
-
-def _held(connection: sqlite3.Connection, job_id: str, token: str | None) -> JobRecord:
-    """The job, if the caller's lease (when it names one) is still the job's."""
-    row = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    if token is not None and (row is None or row["lease_token"] != token):
-        raise LeaseLost(f"The lease of job {job_id} has passed on")
-    return _get(connection, job_id) if row is None else _record(row)
-
-
-def _change(
-    connection: sqlite3.Connection, job_id: str, token: str | None, changes: Mapping[str, Any], state: str | None = None
-) -> None:
-    """One guarded update: exactly this job, in this state, under this lease; anything but one changed row is an error."""
-    query = f"UPDATE jobs SET {', '.join(f'{column} = ?' for column in changes)} WHERE id = ?"
-    values = [*changes.values(), job_id]
-    if token is not None:
-        query, values = f"{query} AND lease_token = ?", [*values, token]
-    if state is not None:
-        query, values = f"{query} AND state = ?", [*values, state]
-    changed = connection.execute(query, values).rowcount
-    if changed != 1:
-        raise LeaseLost(f"The lease of job {job_id} has passed on ({changed} rows changed)")
-
-
-def _check_free(connection: sqlite3.Connection, kind: str, name: str) -> None:
-    query = "SELECT id, state FROM jobs WHERE kind = ? AND name = ?"
-    for row in connection.execute(query, (kind, name)):
-        if kind == "train":
-            what, remedy = "There is a run with this name already", f"Choose another name, or delete run {row['id']}"
-            raise NameTaken(what, value=name, remedy=remedy)
-        if row["state"] not in FINAL:
-            raise NameTaken("A job of this kind and name is under way", value=name, remedy="Wait for it, or cancel it")
-
-
-def _record(row: sqlite3.Row) -> JobRecord:
-    owner = json.loads(row["owner"]) if row["owner"] else None
-    return JobRecord(
-        id=row["id"],
-        kind=row["kind"],
-        name=row["name"],
-        state=row["state"],
-        reason=row["reason"],
-        remedy=row["remedy"],
-        config=json.loads(row["config"]),
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        attempts=row["attempts"],
-        max_attempts=row["max_attempts"],
-        owner=None if owner is None else ProcessIdentity.from_json(owner),
-        lease_token=row["lease_token"],
-        result=json.loads(row["result"]),
-        color=row["color"],
-        dash=row["dash"],
-        foreground=bool(row["foreground"]),
-    )
-
-
-def _marks(values: Collection[str]) -> str:
-    return ", ".join("?" * len(values))
-
-
-__all__ = ["FINAL", "JobRecord", "LeaseLost", "Registry", "UserError"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -206,6 +207,18 @@ def test_a_damaged_file_is_named_with_a_remedy(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"cannot be read.*metrics\.db.*copy"):
         read_points(tmp_path, "a")
+    assert seal_metrics(tmp_path), "nobody should try for ever"
+
+
+def test_a_file_from_the_future_is_left_alone(tmp_path: Path) -> None:
+    MetricsWriter(tmp_path, new_token(1)).close()
+    with sqlite3.connect(tmp_path / "metrics.db") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    for act in (lambda: read_points(tmp_path, "a"), lambda: MetricsWriter(tmp_path, new_token(2))):
+        with pytest.raises(UserError, match=r"newer Glassbox.*Update"):
+            act()
+    assert [path.name for path in tmp_path.iterdir() if "damaged" in path.name] == []
 
 
 def test_names_that_mean_something_in_an_address_are_read(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -107,14 +108,18 @@ def test_one_intention_makes_one_job(registry: Registry) -> None:
 
 
 def test_find_takes_id_then_name_then_prefix(registry: Registry) -> None:
-    a, b = registry.add("train", "a", {}), registry.add("train", "b", {})
-    named_like_an_id = registry.add("train", a.id, {})
-    assert registry.find(a.id) == a
-    assert registry.find("b") == b
-    assert registry.find(b.id[:4]) == b or b.id[:4] == a.id[:4]
-    assert registry.find(named_like_an_id.id[:9]) == named_like_an_id
-    for reference in (b.id[:3], "c", "", "%", b.id + "0"):
-        with pytest.raises(NotFound, match=r"There are: .*b"):
+    for number, name in enumerate(["a", "b", "c", "abcd000000"]):
+        registry.add("train", name, {})
+        with sqlite3.connect(registry.workspace.database) as connection:
+            connection.execute("UPDATE jobs SET id = ? WHERE name = ?", (f"abc{'def'[number % 3]}00000{number}", name))
+        connection.close()
+    assert registry.find("abcd000000").name == "a", "an id counts before the name that looks like it"
+    assert registry.find("b").id == "abce000001"
+    assert registry.find("abce").name == "b" and registry.find("abcd000003").name == "abcd000000"
+    with pytest.raises(NotFound, match=r"More than one run begins like this.*abcd000003"):
+        registry.find("abcd0000")
+    for reference in ("abc", "d", "", "%", "abce0000010"):
+        with pytest.raises(NotFound, match=r"There are: .*b \(abce000001\)"):
             registry.find(reference)
     with pytest.raises(NotFound, match="There is no import job yet"):
         registry.find("b", "import")
