@@ -36,11 +36,6 @@ class FileLock:
             os.close(self._descriptor)
             self._descriptor = None
 
-    @property
-    def held(self) -> bool:
-        """Whether this object holds the lock."""
-        return self._descriptor is not None
-
     def __enter__(self) -> FileLock:
         return self
 
