@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def start_detached(module: str, arguments: Sequence[str], log: Path) -> subproce
     paths = [package_parent, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONUNBUFFERED": "1"}
     with log.open("ab") as output:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -35,6 +36,9 @@ def start_detached(module: str, arguments: Sequence[str], log: Path) -> subproce
             close_fds=True,
             env=environment,
         )
+    # Somebody has to collect its exit status, or it would stay a zombie for as long as this process lives.
+    threading.Thread(target=process.wait, name=f"reap {process.pid}", daemon=True).start()
+    return process
 
 
 def start_supervisor(workspace: Workspace) -> bool:

@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -52,13 +51,11 @@ class Supervisor:
     def __init__(self, workspace: Workspace, timing: Timing) -> None:
         self.workspace = workspace
         self.timing = timing
-        self._children: list[subprocess.Popen[bytes]] = []
         self._watched: dict[tuple[str, str], _Watched] = {}
         self._unsealed: set[str] = set()
 
     def look(self) -> bool:
-        """One round: reap, judge leases, start what fits. True while there is anything to do."""
-        self._children = [child for child in self._children if child.poll() is None]
+        """One round: judge leases, start what fits. True while there is anything to do."""
         with Registry(self.workspace) as registry:
             held = registry.jobs(states=HELD)
             for record in held:
@@ -77,7 +74,6 @@ class Supervisor:
                 return
             assert record.lease_token is not None
             child = start_worker(self.workspace, record)
-            self._children.append(child)
             owner = identify(child.pid)
             if owner is not None:
                 with contextlib.suppress(LeaseLost):  # a very short job may be done before we name its worker
@@ -98,7 +94,7 @@ class Supervisor:
                 return
         except LeaseLost:
             return  # the worker ended in order between our two looks
-        if self._silence(record, watched) < self.timing.lease_seconds or owner.pid == os.getpid():
+        if owner.pid == os.getpid() or not self._is_silent(record, watched):
             return
         now = time.monotonic()
         if watched.terminated_at is None:
@@ -109,8 +105,8 @@ class Supervisor:
             watched.killed = True
             owner.send_signal(signal.SIGKILL)
 
-    def _silence(self, record: JobRecord, watched: _Watched) -> float:
-        """Seconds since the last sign of life, counted at most from when this supervisor first saw the job."""
+    def _is_silent(self, record: JobRecord, watched: _Watched) -> bool:
+        """Whether the worker has been quiet for too long; one that has just started may take longer, it loads its libraries."""
         since_seen = time.monotonic() - watched.seen_since
         if record.kind == "train":
             beat = heartbeat(run_folder(self.workspace, record.id))
@@ -118,7 +114,10 @@ class Supervisor:
         else:
             progress = read_progress(self.workspace, record.id)
             written_at = None if progress is None else progress.get("written_at")
-        return since_seen if written_at is None else min(since_seen, time.time() - written_at)
+        silence = since_seen if written_at is None else min(since_seen, time.time() - written_at)
+        if silence >= since_seen:  # not one sign of life since this supervisor first saw it
+            return silence > self.timing.start_seconds
+        return silence > self.timing.lease_seconds
 
 
 def run_supervisor(workspace: Workspace, timing: Timing) -> int:

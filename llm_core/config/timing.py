@@ -20,6 +20,9 @@ class Timing(Settings):
     lease_seconds: float = setting(
         30.0, help="Silence after which a worker is taken for dead.", unit="seconds", minimum=0.2, maximum=3600
     )
+    start_seconds: float = setting(
+        60.0, help="Time a new worker has for its first sign of life.", unit="seconds", minimum=0.2, maximum=3600
+    )
     heartbeat_seconds: float = setting(
         2.0, help="How often a worker says that it lives.", unit="seconds", minimum=0.05, maximum=600
     )

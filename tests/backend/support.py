@@ -12,7 +12,8 @@ from llm_core.config.run import RunConfig
 from llm_core.workspace.paths import Workspace
 
 FAST = {
-    "GLASSBOX_LEASE_SECONDS": "1",
+    "GLASSBOX_LEASE_SECONDS": "3",
+    "GLASSBOX_START_SECONDS": "30",
     "GLASSBOX_HEARTBEAT_SECONDS": "0.2",
     "GLASSBOX_POLL_SECONDS": "0.05",
     "GLASSBOX_IDLE_SECONDS": "0.5",
