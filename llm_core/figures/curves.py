@@ -1,0 +1,99 @@
+"""Small pictures of numbers: the learning-rate schedule, candidates before and after the cuts, a histogram, shares of a model.
+
+Not here: live curves (`llm_core.ui.live_plot`), attention (`attention.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from llm_core.figures.attention import axis_labels
+
+_ACCENT = {False: "#0072B2", True: "#56B4E9"}
+_FAINT = {False: "#C9C3B5", True: "#4A5158"}
+_INK = {False: "#1F2328", True: "#E6E4DE"}
+
+
+def schedule(rates: Sequence[float], *, dark: bool) -> go.Figure:
+    """The learning rate over the run."""
+    steps = np.linspace(0, 100, len(rates), dtype=np.float32)
+    figure = go.Figure(
+        go.Scatter(
+            x=steps,
+            y=np.asarray(rates, dtype=np.float32),
+            mode="lines",
+            line={"color": _ACCENT[dark], "width": 2},
+            hovertemplate="%{x:.0f} % of the run: %{y:.2e}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="share of the run, %", showgrid=False)
+    figure.update_yaxes(title="rate", rangemode="tozero")
+    return _plain(figure, dark, 180)
+
+
+def candidates(texts: Sequence[str], before: Sequence[float], after: Sequence[float], *, dark: bool) -> go.Figure:
+    """Next-token probabilities as the model gives them, and after temperature and cuts."""
+    labels = axis_labels(texts)
+    figure = go.Figure()
+    figure.add_trace(
+        go.Bar(name="model", x=labels, y=np.asarray(before, dtype=np.float32), marker={"color": _FAINT[dark]})
+    )
+    figure.add_trace(
+        go.Bar(
+            name="with these settings", x=labels, y=np.asarray(after, dtype=np.float32), marker={"color": _ACCENT[dark]}
+        )
+    )
+    figure.update_traces(hovertemplate="“%{x}”: %{y:.3f}<extra>%{fullData.name}</extra>")
+    figure.update_layout(barmode="group", legend={"orientation": "h", "y": 1.25}, bargap=0.25)
+    figure.update_yaxes(title="probability", rangemode="tozero")
+    return _plain(figure, dark, 240)
+
+
+def histogram(edges: Sequence[float], counts: Sequence[int], *, dark: bool, unit: str) -> go.Figure:
+    """How many things are how long."""
+    labels = [f"{edges[index]:,.0f} to {edges[index + 1]:,.0f}" for index in range(len(counts))]
+    figure = go.Figure(
+        go.Bar(
+            x=labels,
+            y=list(counts),
+            marker={"color": _ACCENT[dark]},
+            hovertemplate="%{x} " + unit + ": %{y:,}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title=unit)
+    return _plain(figure, dark, 240)
+
+
+def shares(parts: dict[str, int], *, dark: bool) -> go.Figure:
+    """Parameters by what they are for, as one bar."""
+    colors = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87F00", "#7F7F7F"]
+    figure = go.Figure()
+    for index, (name, count) in enumerate((name, count) for name, count in parts.items() if count):
+        figure.add_trace(
+            go.Bar(
+                name=name,
+                x=[count],
+                y=[""],
+                orientation="h",
+                marker={"color": colors[index % len(colors)]},
+                hovertemplate=f"{name}: %{{x:,}} parameters<extra></extra>",
+            )
+        )
+    figure.update_layout(barmode="stack", legend={"orientation": "h", "y": -0.4, "traceorder": "normal"})
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return _plain(figure, dark, 110)
+
+
+def _plain(figure: go.Figure, dark: bool, height: int) -> go.Figure:
+    return figure.update_layout(
+        height=height,
+        margin={"t": 10, "r": 10, "b": 10, "l": 10},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": _INK[dark], "size": 12},
+        dragmode=False,
+    )
