@@ -9,7 +9,8 @@ import streamlit as st
 
 from llm_core.config.errors import UserError
 from llm_core.ui.guards import asks_for_password, current_role
-from llm_core.ui.status import status_block
+from llm_core.ui.states import show_error
+from llm_core.ui.status import REFRESH_SECONDS, status_block
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 CONTENT_WIDTH = 1280
@@ -78,22 +79,35 @@ page = st.navigation(
 )
 
 st.set_page_config(page_title=f"{page.title} · Glassbox")
-is_dark = st.context.theme.type == "dark"
-st.logo(
-    str(ASSETS / ("wordmark-dark.svg" if is_dark else "wordmark-light.svg")),
-    size="large",
-    icon_image=str(ASSETS / ("logo-dark.svg" if is_dark else "logo.svg")),
-)
+
+
+def logo() -> None:
+    """The wordmark that can be read on the present ground."""
+    is_dark = st.context.theme.type == "dark"
+    st.logo(
+        str(ASSETS / ("wordmark-dark.svg" if is_dark else "wordmark-light.svg")),
+        size="large",
+        icon_image=str(ASSETS / ("logo-dark.svg" if is_dark else "logo.svg")),
+    )
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def living_frame() -> None:
+    """What changes while the page stays: the status, and the wordmark, because a change of theme runs no page."""
+    logo()
+    status_block()
+
 
 role = current_role()
 if role is None:
+    logo()
     st.title("Signed out")
     st.caption("Your session has ended. Runs go on; nothing is lost.")
     st.markdown("[Sign in again](/sign-in)")
     st.stop()
 
 with st.sidebar:
-    status_block()
+    living_frame()
     if asks_for_password():
         st.caption(f"Signed in as {role} · [Sign out](/sign-out)")
 
@@ -101,4 +115,4 @@ with st.container(horizontal_alignment="center"), st.container(width=CONTENT_WID
     try:
         page.run()
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        show_error(error)

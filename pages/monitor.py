@@ -126,15 +126,18 @@ tokens = find_tokens(workspace, config.data)
 guides = []
 if tokens is not None and shown == "Loss":
     size = tokens.meta.vocabulary_size
-    levels = [(math.log(size), f"chance: ln {size:,}"), (tokens.meta.unigram_entropy_nats, "tokens by their frequency")]
-    for nats, words in levels:
-        value = math.exp(nats) if unit == "perplexity" else nats
-        guides.append({"value": value, "label": f"{words} = {three_digits(value)}"})
+    guides = [
+        {"value": math.log(size), "label": f"chance: ln {size:,} = {three_digits(math.log(size))}"},
+        {
+            "value": tokens.meta.unigram_entropy_nats,
+            "label": f"each token by its frequency: {three_digits(tokens.meta.unigram_entropy_nats)}",
+        },
+    ]
 live_plot(
-    runs=[{"id": record.id, "name": record.name, "color": record.color, "dash": record.dash}],
+    runs=[{"id": record.id, "name": record.name, "color": record.color, "dash": record.dash, "state": record.state}],
     keys=CURVES[shown],
     x=axis,
-    unit=unit,
+    unit=unit or "nats",
     smooth=smooth,
     log=is_log,
     guides=guides,

@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     deadline = time.monotonic() + 60
     while True:
         try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):  # noqa: S310  our own address
                 break
         except OSError:
             assert process.poll() is None and time.monotonic() < deadline, (home.parent / "server.log").read_text()
