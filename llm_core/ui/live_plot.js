@@ -32,6 +32,7 @@ class LiveChart {
     [this.box, this.plot, this.phases, this.line] = ['box', 'plot', 'phases', 'line'].map((name) => root.querySelector(`.gb-${name}`));
     this.answers = new Map(); // run → what is drawn
     this.whole = new Map(); // run → its whole curve, to fall back to when a zoom ends
+    this.caches = [this.answers, this.whole];
     this.range = null;
     this.failures = this.asked = 0;
     this.onVisible = () => document.hidden || this.schedule(0);
@@ -59,9 +60,9 @@ class LiveChart {
     const question = (d) => JSON.stringify([d.runs.map((run) => [run.id, run.state]), d.keys, d.x, d.smooth]);
     if (before && (before.x !== data.x || before.keys.join() !== data.keys.join())) {
       if (before.x !== data.x) this.range = null;
-      for (const known of [this.answers, this.whole]) known.clear();
+      for (const known of this.caches) known.clear();
     }
-    for (const known of [this.answers, this.whole]) {
+    for (const known of this.caches) {
       for (const id of known.keys()) if (!data.runs.some((run) => run.id === id)) known.delete(id);
     }
     if (!before || question(before) !== question(data)) this.refresh(0);
@@ -116,8 +117,9 @@ class LiveChart {
   }
 
   say() {
-    this.line.textContent = this.failures ? 'reconnecting…' : this.problem || '';
-    this.line.dataset.state = this.failures ? 'reconnecting' : this.problem ? 'problem' : '';
+    const [text, state] = this.failures ? ['reconnecting…', 'reconnecting'] : [this.problem, this.problem && 'problem'];
+    this.line.textContent = text;
+    this.line.dataset.state = state;
   }
 
   pressed(event) {
@@ -221,7 +223,7 @@ class LiveChart {
       annotations: [
         ...guides.map((guide) => label({
           xref: 'paper', x: 1, xanchor: 'right', y: place(guide.value), yanchor: 'bottom', name: 'guide', text: escaped(guide.label),
-          bgcolor: theme.ground, borderpad: 1,
+          bgcolor: theme.ground,
         })),
         ...this.spread(ends, place).map((end) => label({ ...end, y: place(end.y), xanchor: 'left', xshift: 6, name: 'end', font: { ...font, color: end.tint } })),
       ],
@@ -234,7 +236,7 @@ class LiveChart {
     };
   }
 
-  // Names at the ends of curves, moved apart where they would overlap.
+  // Names at the ends of curves, moved apart where they overlap.
   spread(ends, place) {
     const [low, high] = this.plot.layout?.yaxis?.range ?? [0, 0];
     let floor = -Infinity;
@@ -256,7 +258,7 @@ class LiveChart {
     this.showPhase(hasPoints);
     if (!hasPoints && !this.drawn) return;
     const layout = () => this.layout(theme, narrow, narrow ? [] : ends, marks, lines.length > 1 && (narrow || this.data.keys.length > 1 || !ends.length));
-    const config = { displaylogo: false, displayModeBar: narrow ? false : 'hover', modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d'] };
+    const config = { displaylogo: false, displayModeBar: narrow ? false : 'hover', modeBarButtonsToRemove: ['select2d', 'lasso2d'] };
     await Plotly.react(this.plot, traces, layout(), config);
     if (!this.drawn) {
       this.drawn = true;

@@ -1,6 +1,6 @@
 """The status block under the navigation: device, running runs, workspace; and the same in one line for a phone.
 
-Both refresh themselves every two seconds. Not here: sampling the devices (`llm_core.web.device_sampler`).
+Both are shown anew every two seconds. Not here: sampling the devices (`llm_core.web.device_sampler`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 
 import streamlit as st
 
+from llm_core.quantities import duration
+from llm_core.ui.states import literal
 from llm_core.web.device_sampler import shared_sampler
 from llm_core.workspace.job_progress import read_progress
 from llm_core.workspace.job_record import HELD, PAUSED, QUEUED, JobRecord
@@ -40,9 +42,8 @@ class Activity:
     fraction: float | None
 
 
-@st.fragment(run_every=REFRESH_SECONDS)
 def status_block() -> None:
-    """The block; call it inside `with st.sidebar:`."""
+    """The block; the frame calls it in a fragment in the sidebar."""
     workspace = open_workspace()
     activities, waiting = current_activities(workspace)
     with st.container(border=True, key="status-block", gap="small"):
@@ -50,21 +51,21 @@ def status_block() -> None:
             st.caption(load)
         for activity in activities[:SHOWN_RUNS]:
             if activity.is_run:
-                label = f"{_plain(activity.name)} · {activity.detail}"
+                label = f"{literal(activity.name)} · {activity.detail}"
                 st.page_link("monitor.py", label=label, query_params={"run": activity.id})
             else:
-                st.caption(f"{_plain(activity.name)} · {activity.detail}")
+                st.caption(f"{literal(activity.name)} · {activity.detail}")
             if activity.fraction is not None:
                 st.progress(activity.fraction)
         st.caption(_rest(len(activities), waiting))
-    st.caption(f":material/folder: {_plain(_short(workspace.root))}", help="Everything is kept in this folder.")
+    st.caption(f":material/folder: {literal(_short(workspace.root))}", help="Everything is kept in this folder.")
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
 def status_line() -> None:
     """The same in one line, for pages that are read on a phone, where the sidebar is closed."""
     activities, waiting = current_activities(open_workspace())
-    parts = [*_shown_loads()[:1], *(f"{_plain(activity.name)} {activity.detail}" for activity in activities[:1])]
+    parts = [*_shown_loads()[:1], *(f"{literal(activity.name)} {activity.detail}" for activity in activities[:1])]
     st.caption(" · ".join([*parts, *([] if activities else [_rest(0, waiting).lower()])]))
 
 
@@ -94,7 +95,7 @@ def _run_detail(state: str, progress: dict[str, Any], fraction: float | None) ->
         return f"paused {percent}".strip()
     left = progress.get("eta_seconds")
     if percent:
-        return percent + ("" if left is None else f" · {_clock(left)} left")
+        return percent + ("" if left is None else f" · {duration(left)} left")
     return str(progress.get("phase") or "starting")
 
 
@@ -119,19 +120,6 @@ def _share(done: Any, total: Any) -> float | None:
     return min(max(done / total, 0.0), 1.0)
 
 
-def _clock(seconds: float) -> str:
-    """0:31 below an hour, 2 h 05 min above."""
-    whole = max(0, round(seconds))
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02d}"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
 def _short(path: Path) -> str:
     home = Path.home()
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown shows as it is: a run may be called `*` or `[x](y)`."""
-    return "".join(f"\\{character}" if character in r"\`*_{}[]()<>#+-.!|~$:" else character for character in text)

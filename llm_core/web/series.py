@@ -31,10 +31,10 @@ X_AXES = ("step", "tokens", "seconds")
 POINTS_PER_PIXEL = 2
 MAXIMUM_KEYS = 16
 MAXIMUM_PIXELS = 8000
-MAXIMUM_MARKS = 200
+MAXIMUM_MARKS = 60
 MARK_CHARACTERS = 160
-# Measured over a whole split: not noisy, and too few to smooth.
-EXACT_PREFIX = "val_"
+# Measured over a whole split, as every key that begins with val_ is.
+EXACT_KEYS = frozenset({"bits_per_byte"})
 
 WAITING_POLL_MS, RUNNING_POLL_MS, PAUSED_POLL_MS = 500, 1000, 3000
 # A chart may take at most a twentieth of a core's time from the run that it shows.
@@ -93,6 +93,11 @@ def _number(parameters: Mapping[str, str], name: str, minimum: float, maximum: f
     if not (math.isfinite(value) and minimum <= value <= maximum):
         raise UserError(f"`{name}` must be a number", value=text, limit=f"{minimum:g} to {maximum:g}")
     return value
+
+
+def is_exact(key: str) -> bool:
+    """Whether the values of a key are measured over a whole split: not noisy, and too few to smooth."""
+    return key.startswith("val_") or key in EXACT_KEYS
 
 
 def answer(workspace: Workspace, cache: CurveCache, record: JobRecord, query: SeriesQuery) -> dict[str, Any] | None:
@@ -161,15 +166,15 @@ def _series(query: SeriesQuery, curves: list[Curve]) -> list[dict[str, Any]]:
 def _drawn(key: str, curve: Curve, query: SeriesQuery, stretch: slice, count: int) -> dict[str, Any]:
     """One curve within the stretch, with at most `count` points."""
     x, raw = _axis(curve, query.x)[stretch], curve.points.value[stretch]
-    smooth = 0.0 if key.startswith(EXACT_PREFIX) else query.smooth
+    smooth = 0.0 if is_exact(key) else query.smooth
     y = curve.smoothed(smooth)[stretch] if smooth else raw
     chosen = thin(x, y, count)
-    is_exact = not smooth and len(chosen) == len(raw)
+    is_whole = not smooth and len(chosen) == len(raw)
     low, high = band(raw, chosen) if smooth and len(raw) else (None, None)
     return {
         "key": key,
-        "x": _plain_x(x[chosen], is_exact),
-        "y": y[chosen] if is_exact else significant(y[chosen]),
+        "x": _plain_x(x[chosen], is_whole),
+        "y": y[chosen] if is_whole else significant(y[chosen]),
         "low": None if low is None else significant(low),
         "high": None if high is None else significant(high),
         "raw_points": len(raw),
@@ -180,8 +185,8 @@ def _axis(curve: Curve, x: str) -> Axis:
     return getattr(curve.points, x)
 
 
-def _plain_x(x: Axis, is_exact: bool) -> Axis:
-    return x if is_exact or x.dtype.kind == "i" else np.round(x, 3)
+def _plain_x(x: Axis, is_whole: bool) -> Axis:
+    return x if is_whole or x.dtype.kind == "i" else np.round(x, 3)
 
 
 def _visible(x: Axis, start: float | None, end: float | None) -> slice:

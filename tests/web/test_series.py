@@ -17,6 +17,7 @@ from llm_core.backend.inference_client import InferenceClient
 from llm_core.web.api import Api
 from llm_core.web.device_sampler import DeviceSampler
 from llm_core.web.run_curves import CurveCache
+from llm_core.web.series import MAXIMUM_MARKS
 from llm_core.workspace.metrics import MetricsWriter, seal_metrics
 from llm_core.workspace.metrics_read import read_points
 from llm_core.workspace.paths import Workspace
@@ -253,7 +254,7 @@ def test_many_marks_are_thinned_evenly(browser: TestClient, live_run: Start) -> 
         run.writer.event("checkpoint", f"Checkpoint at step {step}.", step=step)
     run.writer.commit()
     marks = ask(browser, run)["marks"]
-    assert len(marks) == 200 and marks[0]["step"] == 1 and marks[-1]["step"] == 1000
+    assert len(marks) == MAXIMUM_MARKS and marks[0]["step"] == 1 and marks[-1]["step"] == 1000
     part = ask(browser, run, **{"from": 100, "to": 120})["marks"]
     assert [mark["step"] for mark in part] == list(range(100, 121))
 
