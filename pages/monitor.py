@@ -126,13 +126,13 @@ tokens = find_tokens(workspace, config.data)
 guides = []
 if tokens is not None and shown == "Loss":
     size = tokens.meta.vocabulary_size
-    guides = [
-        {"value": math.log(size), "label": f"chance: ln {size:,} = {three_digits(math.log(size))}"},
-        {
-            "value": tokens.meta.unigram_entropy_nats,
-            "label": f"each token by its frequency: {three_digits(tokens.meta.unigram_entropy_nats)}",
-        },
+    levels = [
+        (math.log(size), f"chance: ln {size:,} ="),
+        (tokens.meta.unigram_entropy_nats, "each token by its frequency:"),
     ]
+    for nats, words in levels:
+        value = math.exp(nats) if unit == "perplexity" else nats
+        guides.append({"value": value, "label": f"{words} {three_digits(value)}"})
 live_plot(
     runs=[{"id": record.id, "name": record.name, "color": record.color, "dash": record.dash, "state": record.state}],
     keys=CURVES[shown],
