@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from llm_core.config.errors import NotFound, UserError
@@ -48,6 +49,8 @@ def read_hub(
         raise UserError(
             "This is no name of a data set on the Hub", value=name, limit="owner/name", remedy="Copy it from its page"
         )
+    if Path(name).exists():  # the library would read that folder instead, whoever asks
+        raise UserError("This is a folder on this machine", value=name, remedy="Import its files by path")
     rows = _open(name, configuration, split)
     chosen = ""
     for number, row in enumerate(rows, start=1):

@@ -16,7 +16,7 @@ from llm_core.text.digests import RepetitionShare
 _CODE_POINTS = 0x110000
 _WORDS_LISTED = 100
 _CHARACTERS_LISTED = 100
-_WORD_SAMPLE_CHARACTERS = 32 * 2**20
+_WORD_SAMPLE_CHARACTERS = 8 * 2**20
 _HISTOGRAM_BINS = 40
 # A word is a run of letters and digits, with apostrophes inside; in scripts written without spaces each character is one.
 _WORD = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿]|[^\W぀-ヿ㐀-䶿一-鿿豈-﫿]+(?:['’]\w+)*")
