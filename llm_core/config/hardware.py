@@ -1,6 +1,6 @@
 """Where and in what precision a run computes.
 
-Not here: what the machine has (`llm_core.backend.devices`), how "auto" is decided (`llm_core.training.precision`).
+Not here: what the machine has (`llm_core.backend.devices`), how "auto" is decided (`llm_core.training.execution`).
 """
 
 from __future__ import annotations

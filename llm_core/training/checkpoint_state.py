@@ -57,6 +57,8 @@ def training_state(trainer: Trainer) -> dict[str, Any]:
         "step": trainer.step,
         "tokens": trainer.tokens,
         "seconds": trainer.seconds,
+        "steady_tokens": trainer.steady_tokens,
+        "steady_seconds": trainer.steady_seconds,
         "total_steps": trainer.total_steps,
         "minutes_are_planned": trainer.minutes_are_planned,
         "execution": trainer.execution.to_dict(),
@@ -87,6 +89,7 @@ def restore_trainer(folder: Path, train_tokens: TokenVector, vocabulary_size: in
     load_weights(trainer.model, folder / WEIGHTS_FILE)
     _restore_optimizer(trainer, load_file(folder / OPTIMIZER_FILE))
     trainer.step, trainer.tokens, trainer.seconds = state["step"], state["tokens"], state["seconds"]
+    trainer.steady_tokens, trainer.steady_seconds = state["steady_tokens"], state["steady_seconds"]
     trainer.total_steps = state["total_steps"]
     trainer.minutes_are_planned = state["minutes_are_planned"]
     trainer.batches.load_state_dict(state["data"])

@@ -5,6 +5,8 @@ It decides when; the trainer does the step and observers do everything else. Not
 
 from __future__ import annotations
 
+import gc
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -30,7 +32,16 @@ def train(trainer: Trainer, observers: Sequence[Observer] = (), control: Control
     The order at a step: control, step, log, evaluation, sample, checkpoint. A fresh run is evaluated before its first step; a resumed
     one is not, that figure is already there. A diverged run writes no checkpoint: the last good one stays the newest.
     """
-    control = control or NoControl()
+    # What exists by now stays for the whole run; frozen, it is not searched for garbage again and again.
+    gc.collect()
+    gc.freeze()
+    try:
+        return _train(trainer, observers, control or NoControl())
+    finally:
+        gc.unfreeze()
+
+
+def _train(trainer: Trainer, observers: Sequence[Observer], control: Control) -> TrainResult:
     pace = _Pace(trainer)
     last: StepReport | None = None
     if trainer.step == 0:
@@ -39,19 +50,25 @@ def train(trainer: Trainer, observers: Sequence[Observer] = (), control: Control
     checkpointed_at = trainer.step
     while not trainer.is_done:
         instruction: Instruction = control.poll(trainer)
-        if (instruction.checkpoint or instruction.stop) and checkpointed_at != trainer.step:
-            _tell_checkpoint(trainer, observers)
-            checkpointed_at = trainer.step
+        if instruction.checkpoint or instruction.stop:
+            last = _read(trainer, last)
+            if last is not None and not last.is_finite:
+                return _end_diverged(trainer, observers, pace, last)
+            if checkpointed_at != trainer.step:
+                _tell_checkpoint(trainer, observers)
+                checkpointed_at = trainer.step
         if instruction.stop:
             return TrainResult("stopped", instruction.stop_reason, "Resume goes on from here.", _loss(last))
-        last = trainer.run_step()
+        trainer.advance()
         due = _Due(trainer)
-        if due.log or not last.is_finite:
-            point = LogPoint(last, trainer.tokens, trainer.seconds, pace.since_last(trainer))
-            for observer in observers:
-                observer.on_log(trainer, point)
+        if not (due.anything or trainer.must_read):
+            continue
+        last = _read(trainer, last)
+        assert last is not None, "a step has just been done"
         if not last.is_finite:
-            return _diverged(last)
+            return _end_diverged(trainer, observers, pace, last)
+        if due.log:
+            _tell_log(trainer, observers, pace, last)
         if due.evaluation:
             _tell_evaluation(trainer, observers, is_last=trainer.is_done)
         if due.sample:
@@ -60,6 +77,12 @@ def train(trainer: Trainer, observers: Sequence[Observer] = (), control: Control
             _tell_checkpoint(trainer, observers)
             checkpointed_at = trainer.step
     return TrainResult("finished", "The budget is used up.", "", _loss(last))
+
+
+def _read(trainer: Trainer, last: StepReport | None) -> StepReport | None:
+    """The newest report there is, the first that was not finite among them."""
+    reports = trainer.take_reports()
+    return reports[-1] if reports else last
 
 
 class _Due:
@@ -71,6 +94,7 @@ class _Due:
         self.evaluation = last or step % training.eval_interval == 0
         self.sample = last or step % (training.sample_interval or training.eval_interval) == 0
         self.checkpoint = last or step % (training.checkpoint_interval or training.eval_interval) == 0
+        self.anything = self.log or self.evaluation or self.sample or self.checkpoint
 
 
 class _Pace:
@@ -87,8 +111,9 @@ class _Pace:
         return None if is_first or tokens <= 0 or seconds <= 0 else tokens / seconds
 
 
-def _diverged(report: StepReport) -> TrainResult:
-    what = "loss" if report.loss != report.loss or abs(report.loss) == float("inf") else "gradient"
+def _end_diverged(trainer: Trainer, observers: Sequence[Observer], pace: _Pace, report: StepReport) -> TrainResult:
+    _tell_log(trainer, observers, pace, report)
+    what = "gradient" if math.isfinite(report.loss) else "loss"
     return TrainResult(
         "diverged",
         f"The {what} of step {report.step:,} is not a finite number (loss {report.loss}, gradient norm {report.grad_norm}). "
@@ -100,6 +125,12 @@ def _diverged(report: StepReport) -> TrainResult:
 
 def _loss(report: StepReport | None) -> float | None:
     return None if report is None else report.loss
+
+
+def _tell_log(trainer: Trainer, observers: Sequence[Observer], pace: _Pace, report: StepReport) -> None:
+    point = LogPoint(report, trainer.tokens, trainer.seconds, pace.since_last(trainer))
+    for observer in observers:
+        observer.on_log(trainer, point)
 
 
 def _tell_evaluation(trainer: Trainer, observers: Sequence[Observer], *, is_last: bool) -> None:

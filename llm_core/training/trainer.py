@@ -28,8 +28,11 @@ from llm_core.training.execution import Execution, choose_execution
 from llm_core.training.optimizers import build_optimizer
 from llm_core.training.schedules import learning_rate
 
-# A budget in minutes is turned into steps after this many; the first ones include warming up the machine.
-_TIMED_FROM_STEP, _TIMED_TO_STEP = 3, 13
+# A GPU works ahead of the program; after this many steps at the latest the program looks at what came out.
+_MAX_UNREAD_STEPS = 64
+# A budget in minutes becomes steps once this much was timed: at least so many steps and so long a time.
+_TIMED_FROM_STEP, _TIMED_STEPS = 3, 10
+_TIMED_SECONDS, _TIMED_SHARE_OF_BUDGET = 2.0, 0.02
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,16 @@ class StepReport:
     learning_rate: float
     is_finite: bool
     """False when the loss or the gradient was not a number; the weights were then left as they were."""
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """A step that was handed to the device; `outcome` holds loss and gradient norm once it is done."""
+
+    step: int
+    num_targets: int
+    learning_rate: float
+    outcome: Tensor
 
 
 class Trainer:
@@ -65,6 +78,9 @@ class Trainer:
         self.tokens = 0
         self.seconds = 0.0
         """Training time so far, summed over attempts, without evaluation, sampling and pauses."""
+        self.steady_tokens = 0
+        self.steady_seconds = 0.0
+        """Like `tokens` and `seconds`, without the first step of each attempt, which warms up and compiles."""
         self.tokens_per_step = tokens_per_step(config.training, config.data.context_length)
         self.total_steps = steps_of_budget(
             config.training, tokens_per_step=self.tokens_per_step, train_tokens=len(train_tokens)
@@ -87,16 +103,79 @@ class Trainer:
         self.recurrent_state: State | None = None
         train_step: Any = TrainStep(self.model)
         self._train_step = torch.compile(train_step, dynamic=False) if self.execution.compile else train_step
-        self._timed_since = 0.0
+        # Reading a number off a GPU waits for it. There the optimizer kernel itself refuses to update once something was not finite,
+        # and the numbers are read when somebody wants them.
+        self._reads_late = self.execution.device == "cuda"
+        self._has_diverged = torch.zeros((), device=self.execution.device)
+        self._unread: list[_Unread] = []
+        self._attempt_steps = 0
+        self._timed_from: tuple[int, float] | None = None
 
     @property
     def is_done(self) -> bool:
         """True when the budget is used up."""
         return self.total_steps is not None and self.step >= self.total_steps
 
+    @property
+    def must_read(self) -> bool:
+        """True when `take_reports` should be called before the next step."""
+        limit = _MAX_UNREAD_STEPS if self._reads_late and self.minutes_are_planned else 1
+        return len(self._unread) >= limit
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Training speed over the whole run, without evaluation, sampling, and each attempt's first step; None before the second."""
+        return self.steady_tokens / self.steady_seconds if self.steady_seconds > 0 else None
+
     def run_step(self) -> StepReport:
-        """One optimizer step: accumulate, check, clip, update. A non-finite step leaves weights and step count alone."""
+        """One optimizer step, and what came out of it. A non-finite step leaves weights and step count alone."""
+        self.advance()
+        return self.take_reports()[-1]
+
+    def advance(self) -> None:
+        """Hand one optimizer step to the device: accumulate, check, clip, update. `take_reports` tells what came out."""
         started = time.perf_counter()
+        rate = self._set_learning_rate()
+        self.optimizer.zero_grad(set_to_none=True)
+        batches = [self._next_batch() for _ in range(self.config.training.gradient_accumulation_steps)]
+        num_targets = sum(targets.size for _, targets, _ in batches)
+        loss_sum = torch.zeros((), device=self.execution.device)
+        for inputs, targets, restart in batches:
+            piece_sum = self._forward(inputs, targets, restart)
+            # Each piece is divided by all targets of the step: a mean of means would weigh tokens unequally.
+            (piece_sum / num_targets).backward()
+            loss_sum += piece_sum.detach()
+        outcome = torch.stack((loss_sum / num_targets, self._clip_gradients()))
+        self._update(outcome)
+        self.step += 1
+        self.tokens += num_targets
+        self._unread.append(_Unread(self.step, num_targets, rate, outcome))
+        self._count_time(time.perf_counter() - started, num_targets)
+
+    def take_reports(self) -> list[StepReport]:
+        """What came out of the steps since the last call, waiting for the device where needed.
+
+        The list ends at the first step that was not finite; step and token counts then stand where they stood before it.
+        """
+        started = time.perf_counter()
+        unread, self._unread = self._unread, []
+        if not unread:
+            return []
+        numbers = torch.stack([entry.outcome for entry in unread]).tolist()
+        self._count_time(time.perf_counter() - started, 0)
+        reports: list[StepReport] = []
+        for index, (entry, (loss, norm)) in enumerate(zip(unread, numbers, strict=True)):
+            is_finite = math.isfinite(loss) and math.isfinite(norm)
+            reports.append(StepReport(entry.step, loss, norm, entry.learning_rate, is_finite))
+            if not is_finite:
+                self.step = entry.step - 1
+                self.tokens -= sum(later.num_targets for later in unread[index:])
+                break
+        if not self.minutes_are_planned:
+            self._plan_minutes()
+        return reports
+
+    def _set_learning_rate(self) -> float:
         rate = learning_rate(
             self.step + 1,
             self.total_steps or self._provisional_steps(),
@@ -105,44 +184,29 @@ class Trainer:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        num_targets = self.tokens_per_step
-        loss_sum = torch.zeros((), device=self.execution.device)
-        for _ in range(self.config.training.gradient_accumulation_steps):
-            piece_sum = self._forward()
-            # Every batch has the same number of targets, so dividing each by the total equals one large batch.
-            (piece_sum / num_targets).backward()
-            loss_sum += piece_sum.detach()
-        clip = self.config.optimizer.gradient_clip
-        grad_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip if clip > 0 else math.inf)
-        loss, norm = torch.stack([loss_sum / num_targets, grad_norm]).tolist()
-        is_finite = math.isfinite(loss) and math.isfinite(norm)
-        if is_finite:
-            self.optimizer.step()
-            self.step += 1
-            self.tokens += num_targets
-        self._count_time(time.perf_counter() - started)
-        return StepReport(self.step if is_finite else self.step + 1, loss, norm, rate, is_finite)
+        return rate
 
-    def _forward(self) -> Tensor:
-        """Summed loss of the next batch."""
-        if self.model.is_recurrent:
-            assert isinstance(self.batches, RecurrentStreams)
-            inputs, targets, restart = self.batches.next()
-            self._prepare_state(len(inputs), restart)
-        else:
-            inputs, targets = self.batches.next()[:2]
+    def _next_batch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Inputs, targets, and for streams which rows start anew."""
+        if isinstance(self.batches, RecurrentStreams):
+            return self.batches.next()
+        return *self.batches.next(), None
+
+    def _forward(self, inputs_BT: np.ndarray, targets_BT: np.ndarray, restart_B: np.ndarray | None) -> Tensor:
+        """Summed loss of one batch; a recurrent network's state is carried on, cut from the graph."""
+        if restart_B is not None:
+            self._prepare_state(len(inputs_BT), restart_B)
         with self.execution.autocast():
-            output = self._train_step(self._to_device(inputs), self._to_device(targets), self.recurrent_state)
-        if self.model.is_recurrent:
+            output = self._train_step(self._to_device(inputs_BT), self._to_device(targets_BT), self.recurrent_state)
+        if restart_B is not None:
             self.recurrent_state = output.state.detach()
         return output.loss_sum
 
-    def _prepare_state(self, batch_size: int, restart: np.ndarray) -> None:
+    def _prepare_state(self, batch_size: int, restart_B: np.ndarray) -> None:
         if self.recurrent_state is None:
             self.recurrent_state = self.model.initial_state(batch_size, 0, device=self.execution.device)
-        elif restart.any():
-            self.recurrent_state = self.recurrent_state.restart(torch.from_numpy(restart).to(self.execution.device))
+        elif restart_B.any():
+            self.recurrent_state = self.recurrent_state.restart(torch.from_numpy(restart_B).to(self.execution.device))
 
     def _to_device(self, tokens: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(tokens)
@@ -150,23 +214,52 @@ class Trainer:
             return tensor.pin_memory().to("cuda", non_blocking=True)
         return tensor.to(self.execution.device)
 
-    def _count_time(self, seconds: float) -> None:
+    def _clip_gradients(self) -> Tensor:
+        """Shorten a gradient that is too long; its length before."""
+        parameters = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        clip = self.config.optimizer.gradient_clip
+        if clip > 0:
+            torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+        return norm
+
+    def _update(self, outcome: Tensor) -> None:
+        """Let the optimizer change the weights, unless loss or gradient is not finite, now or in an unread step before."""
+        if self._reads_late:
+            self._has_diverged = torch.maximum(self._has_diverged, (~outcome.isfinite()).any().float())
+            # The switch by which mixed-precision training skips steps: fused kernels read it on the device.
+            self.optimizer.found_inf = self._has_diverged  # pyright: ignore[reportAttributeAccessIssue]
+            self.optimizer.step()
+        elif bool(outcome.isfinite().all()):
+            self.optimizer.step()
+
+    def _count_time(self, seconds: float, num_targets: int) -> None:
         self.seconds += seconds
-        if self.minutes_are_planned:
+        if num_targets:
+            self._attempt_steps += 1
+        if self._attempt_steps > 1:
+            self.steady_seconds += seconds
+            self.steady_tokens += num_targets
+
+    def _plan_minutes(self) -> None:
+        """Choose the number of steps of a budget in minutes, once enough of them were timed."""
+        assert self.config.training.max_minutes is not None
+        if self._attempt_steps < _TIMED_FROM_STEP:
             return
-        if self.step == _TIMED_FROM_STEP:
-            self._timed_since = self.seconds
-        elif self.step == _TIMED_TO_STEP:
-            assert self.config.training.max_minutes is not None
-            pace = (self.seconds - self._timed_since) / (_TIMED_TO_STEP - _TIMED_FROM_STEP)
-            planned = steps_of_minutes(
-                self.config.training.max_minutes,
-                seconds_so_far=self.seconds,
-                seconds_per_step=pace,
-                steps_so_far=self.step,
-            )
-            self.total_steps = min(planned, self.total_steps or planned)
-            self.minutes_are_planned = True
+        if self._timed_from is None:
+            self._timed_from = (self.step, self.seconds)
+        steps, seconds = self.step - self._timed_from[0], self.seconds - self._timed_from[1]
+        enough_seconds = min(_TIMED_SECONDS, _TIMED_SHARE_OF_BUDGET * 60 * self.config.training.max_minutes)
+        if steps < _TIMED_STEPS or seconds < enough_seconds:
+            return
+        planned = steps_of_minutes(
+            self.config.training.max_minutes,
+            seconds_so_far=self.seconds,
+            seconds_per_step=seconds / steps,
+            steps_so_far=self.step,
+        )
+        self.total_steps = min(planned, self.total_steps or planned)
+        self.minutes_are_planned = True
 
     def _provisional_steps(self) -> int:
         """Stands for the end that is not known yet; only the warm-up reads it."""
