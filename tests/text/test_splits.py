@@ -62,7 +62,7 @@ def test_one_document_is_cut_once_by_characters(tmp_path: Path, text: str, fract
 
 
 def test_the_cut_of_a_document_of_many_rows_is_exact(tmp_path: Path) -> None:
-    for length in (1_000_000, 2**20, 2**20 + 1):
+    for length in (2**20, 2**20 + 1):
         text = "".join(chr(0x4E00 + index % 20_000) for index in range(length))
         record = store(tmp_path / "one", [text])
         for fraction in (0.1, 0.25, 0.5):

@@ -233,7 +233,7 @@ def test_a_chinese_novel_works_through_every_step(workspace: Workspace, public_t
     assert "行者" not in dict(record.statistics.top_words), "Chinese is counted by characters"
     assert dict(record.statistics.top_words)["道"] > 5_000
     cut = int(0.9 * len(text))
-    for tokenizer in ("char", "byte", "bpe:800"):
+    for tokenizer in ("char", "byte", "bpe:400"):
         token_set = prepare_tokens(workspace, DataConfig(dataset="西游记", tokenizer=tokenizer))
         assert token_set.tokenizer.decode(token_set.validation) == text[cut:]
         assert token_set.meta.validation_bytes == len(text[cut:].encode())
