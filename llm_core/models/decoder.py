@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from llm_core.config.errors import UserError
 from llm_core.config.model import TransformerConfig
 from llm_core.models.initialisation import embedding_std, initialise
 from llm_core.models.interface import LanguageModel, Memory, Output, State
-from llm_core.models.layers import Attention, FeedForward, RMSNorm, rotary_angles
-from llm_core.models.state import KeyValueCache
+from llm_core.models.layers import Attention, FeedForward, LayerInputs, RMSNorm, RotaryAngles, causal_mask
+from llm_core.models.state import CachePlaces, KeyValueCache
 from llm_core.models.tap import Tap
 
 
@@ -37,17 +38,8 @@ class Block(nn.Module):
             self.post_attention_layernorm = None
             self.mlp = None
 
-    def forward(
-        self,
-        x_BTD: Tensor,
-        angles: tuple[Tensor, Tensor],
-        mask: Tensor | None,
-        cache: KeyValueCache | None,
-        tap: Tap | None,
-        positions_BT: Tensor,
-    ) -> Tensor:
-        attended = self.self_attn(self.input_layernorm(x_BTD), angles, mask, cache, tap, positions_BT)
-        x_BTD = x_BTD + self.dropout(attended)
+    def forward(self, x_BTD: Tensor, shared: LayerInputs) -> Tensor:
+        x_BTD = x_BTD + self.dropout(self.self_attn(self.input_layernorm(x_BTD), shared))
         if self.mlp is not None and self.post_attention_layernorm is not None:
             x_BTD = x_BTD + self.dropout(self.mlp(self.post_attention_layernorm(x_BTD)))
         return x_BTD
@@ -66,6 +58,7 @@ class Decoder(LanguageModel):
         self.context_length = context_length
         self.embed_tokens = nn.Embedding(vocabulary_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
+        self.rotary = RotaryAngles(config.head_size, config.rope_theta, context_length)
         self.norm = RMSNorm(config.hidden_size, config.norm_epsilon)
         self.dropout = nn.Dropout(config.dropout)
         self.lm_head = None if config.tie_embeddings else nn.Linear(config.hidden_size, vocabulary_size, bias=False)
@@ -92,23 +85,68 @@ class Decoder(LanguageModel):
         state: State | None = None,
         tap: Tap | None = None,
     ) -> Output:
-        assert memory is None, "a decoder without cross attention takes no memory"
-        assert state is None or isinstance(state, KeyValueCache)
-        assert state is None or documents_BT is None, "packed documents are read in one pass"
-        if positions_BT is None:
-            positions_BT = _positions(tokens_BT, documents_BT, padding_BT, state)
-        mask = _attention_mask(tokens_BT, documents_BT, padding_BT, state)
+        """As the interface says; with a state, `documents_BT` is refused and padding may stand anywhere in a row.
+
+        Raises:
+            UserError: more tokens than the context length, or than the state has room for; memory; documents with a state.
+        """
+        assert state is None or isinstance(state, KeyValueCache), "a Transformer goes on from a Transformer's state"
+        self._check(tokens_BT, documents_BT, memory, state)
+        shared = self._layer_inputs(tokens_BT, positions_BT, documents_BT, padding_BT, state, tap)
         x_BTD = self.dropout(self.embed_tokens(tokens_BT))
         if tap is not None:
             tap.hidden(-1, x_BTD)
-        angles = rotary_angles(positions_BT, self.config.head_size, self.config.rope_theta, _activation_dtype(x_BTD))
         for layer, block in enumerate(self.layers):
-            x_BTD = block(x_BTD, angles, mask, state, tap, positions_BT)
+            x_BTD = block(x_BTD, shared)
             if tap is not None:
                 tap.hidden(layer, x_BTD)
-        if state is not None:
-            state.advance(_new_tokens(tokens_BT, padding_BT))
+        if state is not None and shared.places is not None:
+            state.advance(shared.places, tokens_BT.shape[1], padding_BT)
         return Output(self.norm(x_BTD), state)
+
+    def _check(
+        self, tokens_BT: Tensor, documents_BT: Tensor | None, memory: Memory | None, state: KeyValueCache | None
+    ) -> None:
+        if memory is not None:
+            raise UserError("This model takes no source text", remedy="Choose an encoder-decoder model")
+        if state is not None and documents_BT is not None:
+            raise UserError("Packed documents are read in one pass, without a state", remedy="Leave the state out")
+        if tokens_BT.shape[1] > self.context_length:
+            raise UserError(
+                "The text is longer than the model's context",
+                value=f"{tokens_BT.shape[1]} tokens",
+                limit=f"{self.context_length} tokens",
+                remedy="Cut the text, or train a model with a longer context",
+            )
+
+    def _layer_inputs(
+        self,
+        tokens_BT: Tensor,
+        positions_BT: Tensor | None,
+        documents_BT: Tensor | None,
+        padding_BT: Tensor | None,
+        state: KeyValueCache | None,
+        tap: Tap | None,
+    ) -> LayerInputs:
+        length, device = tokens_BT.shape[1], tokens_BT.device
+        places = None if state is None else state.places(length, padding_BT)
+        if positions_BT is None:
+            if places is not None:
+                positions_BT = _positions_of_places(places, length, device)
+            else:
+                positions_BT = _positions(length, documents_BT, padding_BT, device)
+        if places is not None:
+            mask, is_causal = _mask_over_cache(places, length, device)
+        else:
+            mask = _mask_over_row(length, documents_BT, padding_BT, device)
+            is_causal = mask is None
+        cosine_B1TE, sine_B1TE = self.rotary(positions_BT, self._activation_dtype())
+        return LayerInputs(positions_BT, cosine_B1TE, sine_B1TE, mask, is_causal, state, places, tap)
+
+    def _activation_dtype(self) -> torch.dtype:
+        """The type in which the layers compute: that of autocast where it is on."""
+        device = self.device.type
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.dtype
 
     def logits(self, hidden: Tensor) -> Tensor:
         weight = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
@@ -123,58 +161,65 @@ class Decoder(LanguageModel):
         dtype: torch.dtype | None = None,
         memory: Memory | None = None,
     ) -> KeyValueCache:
+        """An empty cache. Raises UserError for more room than the context length, beyond which no position is known."""
+        if max_length > self.context_length:
+            raise UserError(
+                "The state would be longer than the model's context",
+                value=f"{max_length} tokens",
+                limit=f"{self.context_length} tokens",
+                remedy="Ask for less, and cut the text when the context is full",
+            )
         config = self.config
-        device = self.device if device is None else torch.device(device)
-        shape = (config.num_layers, batch_size, config.resolved_num_kv_heads, max_length, config.head_size)
-        keys = torch.zeros(shape, device=device, dtype=dtype or self.dtype)
-        return KeyValueCache(keys, torch.zeros_like(keys), torch.zeros(batch_size, dtype=torch.int64, device=device))
+        return KeyValueCache.empty(
+            (config.num_layers, batch_size, config.resolved_num_kv_heads, max_length, config.head_size),
+            device=self.device if device is None else device,
+            dtype=self.dtype if dtype is None else dtype,
+        )
 
 
-def _activation_dtype(x_BTD: Tensor) -> torch.dtype:
-    """The type in which the layers compute: that of autocast where it is on."""
-    kind = x_BTD.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x_BTD.dtype
-
-
-def _new_tokens(tokens_BT: Tensor, padding_BT: Tensor | None) -> Tensor:
-    """How many real tokens each row brings (B)."""
-    if padding_BT is None:
-        return torch.full((tokens_BT.shape[0],), tokens_BT.shape[1], dtype=torch.int64, device=tokens_BT.device)
-    return (~padding_BT).sum(dim=1)
-
-
-def _positions(
-    tokens_BT: Tensor, documents_BT: Tensor | None, padding_BT: Tensor | None, state: KeyValueCache | None
-) -> Tensor:
-    """Positions (B or 1, T): from 0 at the start of each row or document, going on after what a state has read."""
-    length = tokens_BT.shape[1]
-    counting_T = torch.arange(length, device=tokens_BT.device)
-    if state is not None:
-        return state.lengths_B[:, None] + counting_T
+def _positions(length: int, documents_BT: Tensor | None, padding_BT: Tensor | None, device: torch.device) -> Tensor:
+    """Positions (B or 1, T) from 0 at the start of each row, or of each document in it."""
+    counting_T = torch.arange(length, device=device)
     if documents_BT is not None:
-        starts_BT = torch.zeros_like(documents_BT, dtype=torch.bool)
-        starts_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
-        return counting_T - torch.cummax(torch.where(starts_BT, counting_T, 0), dim=1).values
+        is_first_BT = F.pad(documents_BT[:, 1:] != documents_BT[:, :-1], (1, 0))
+        return counting_T - torch.where(is_first_BT, counting_T, 0).cummax(dim=1).values
     if padding_BT is not None:
         # Padding on the left shifts a row's text; its first real token is still position 0.
         return ((~padding_BT).cumsum(dim=1) - 1).clamp(min=0)
     return counting_T[None]
 
 
-def _attention_mask(
-    tokens_BT: Tensor, documents_BT: Tensor | None, padding_BT: Tensor | None, state: KeyValueCache | None
+def _positions_of_places(places: CachePlaces, length: int, device: torch.device) -> Tensor:
+    """In a cache a token's place is its position; padding, which has neither, counts as position 0."""
+    if places.slots_BT is not None:
+        return places.slots_BT.where(places.slots_BT < places.used, 0)
+    assert places.start is not None
+    return torch.arange(places.start, places.start + length, device=device)[None]
+
+
+def _mask_over_cache(places: CachePlaces, length: int, device: torch.device) -> tuple[Tensor | None, bool]:
+    """Mask over the places in use, and whether plain causal attention among the new tokens does without one.
+
+    Causality among places is enough: a later place holds a later token, or none yet.
+    """
+    if places.start == 0:
+        return None, True
+    if places.start is not None and length == 1:
+        return None, False
+    slots_BT = places.slots_BT
+    if slots_BT is None:
+        assert places.start is not None
+        slots_BT = torch.arange(places.start, places.used, device=device)[None]
+    return (torch.arange(places.used, device=device) <= slots_BT[..., None])[:, None], False
+
+
+def _mask_over_row(
+    length: int, documents_BT: Tensor | None, padding_BT: Tensor | None, device: torch.device
 ) -> Tensor | None:
-    """Where each query may look, boolean and broadcastable to (B, 1, T, S); None for plain causal attention."""
-    length, device = tokens_BT.shape[1], tokens_BT.device
-    if state is not None:
-        used = state.reserve(tokens_BT)
-        # Slots hold positions, so causality among slots is enough: a later slot is a later token or has not been written.
-        slots_S = torch.arange(used, device=device)
-        last_BT = state.lengths_B[:, None] + torch.arange(length, device=device)
-        return (slots_S <= last_BT[..., None])[:, None]
+    """Where each query may look, boolean and broadcastable to (B, 1, T, T); None for plain causal attention."""
     if documents_BT is None and padding_BT is None:
         return None
-    mask = torch.ones(length, length, dtype=torch.bool, device=device).tril()[None, None]
+    mask = causal_mask(length, device)
     if documents_BT is not None:
         mask = mask & (documents_BT[:, :, None] == documents_BT[:, None, :])[:, None]
     if padding_BT is not None:

@@ -1,7 +1,7 @@
 """The parts a causal Transformer is made of: norm, rotation, attention, feed-forward.
 
 They compute exactly what Qwen3ForCausalLM of transformers computes; module names follow it, so that weights map one to one.
-Not here: how the parts are stacked (`decoder.py`), what is remembered between calls (`state.py`).
+Not here: how the parts are stacked and what they may look at (`decoder.py`), what is remembered between calls (`state.py`).
 
 Axes: B batch, T new positions, S all positions looked at, D model width, H query heads, K key-value heads, E head width,
 F feed-forward width.
@@ -9,13 +9,35 @@ F feed-forward width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from llm_core.config.model import TransformerConfig
-from llm_core.models.state import KeyValueCache
+from llm_core.models.state import CachePlaces, KeyValueCache
 from llm_core.models.tap import Tap
+
+
+@dataclass(frozen=True)
+class LayerInputs:
+    """What every layer of one forward pass shares, besides the stream itself."""
+
+    positions_BT: Tensor
+    """Positions inside the text or document, (1, T) when all rows agree."""
+    cosine_B1TE: Tensor
+    sine_B1TE: Tensor
+    mask: Tensor | None
+    """Boolean, broadcastable to (B, 1, T, S), True where a query may look. None: see `is_causal`."""
+    is_causal: bool
+    """Without a mask: True looks at the T new positions up to itself, False at all S."""
+    cache: KeyValueCache | None
+    places: CachePlaces | None
+    """Where in the cache the new positions go."""
+    tap: Tap | None
 
 
 class RMSNorm(nn.Module):
@@ -27,20 +49,46 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.dtype == torch.float64:
+            # The reference goes down to float32 even here; following it keeps float64 models comparable to 1e-9.
+            single = x.float()
+            single = single * torch.rsqrt(single.pow(2).mean(-1, keepdim=True) + self.epsilon)
+            return self.weight * single.to(x.dtype)
         return F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.epsilon)
 
 
-def rotary_angles(positions_BT: Tensor, head_size: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosine and sine (B, 1, T, E) of every position, both halves of a head sharing one set of frequencies (Su et al. 2021).
+class RotaryAngles(nn.Module):
+    """Cosine and sine of every position's angles (Su et al. 2021), both halves of a head sharing one set of frequencies.
 
-    Angles are computed in float32 (float64 for a float64 model) whatever the activations are, because bfloat16 cannot tell
-    position 257 from 256.
+    Tables are float32 whatever the weights are, because bfloat16 cannot tell position 257 from 256, and they are no buffers:
+    they follow the module to another device, but no change of dtype reaches them and no checkpoint holds them.
     """
-    precise = torch.float64 if dtype == torch.float64 else torch.float32
-    exponents_E2 = torch.arange(0, head_size, 2, device=positions_BT.device, dtype=precise) / head_size
-    angles_BTE2 = positions_BT.to(precise)[..., None] * theta**-exponents_E2
-    angles_B1TE = torch.cat((angles_BTE2, angles_BTE2), dim=-1)[:, None]
-    return angles_B1TE.cos().to(dtype), angles_B1TE.sin().to(dtype)
+
+    def __init__(self, head_size: int, theta: float, context_length: int) -> None:
+        super().__init__()
+        self.head_size = head_size
+        self.theta = theta
+        self.context_length = context_length
+        self._make_tables(torch.get_default_device())
+
+    def _make_tables(self, device: torch.device) -> None:
+        exponents_E2 = torch.arange(0, self.head_size, 2, dtype=torch.float32, device=device) / self.head_size
+        positions_T = torch.arange(self.context_length, dtype=torch.float32, device=device)
+        angles_TE2 = positions_T[:, None] * (1.0 / self.theta**exponents_E2)
+        angles_TE = torch.cat((angles_TE2, angles_TE2), dim=-1)
+        self.cosine_TE, self.sine_TE = angles_TE.cos(), angles_TE.sin()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """torch's hook behind .to(), .cuda() and .to_empty()."""
+        super()._apply(fn, recurse)
+        device = fn(self.cosine_TE).device
+        if device != self.cosine_TE.device:
+            self._make_tables(device)
+        return self
+
+    def forward(self, positions_BT: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Cosine and sine, both (B or 1, 1, T, E)."""
+        return self.cosine_TE[positions_BT][:, None].to(dtype), self.sine_TE[positions_BT][:, None].to(dtype)
 
 
 def rotate(x_BHTE: Tensor, cosine_B1TE: Tensor, sine_B1TE: Tensor) -> Tensor:
@@ -61,6 +109,7 @@ class Attention(nn.Module):
         self.head_size = head_size
         self.dropout = config.dropout
         self.scale = head_size**-0.5
+        # Three products, not one fused: measured equal within the noise, and names and optimizers see three matrices.
         self.q_proj = nn.Linear(width, self.num_heads * head_size, bias=False)
         self.k_proj = nn.Linear(width, self.num_kv_heads * head_size, bias=False)
         self.v_proj = nn.Linear(width, self.num_kv_heads * head_size, bias=False)
@@ -68,35 +117,26 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(head_size, config.norm_epsilon)
         self.k_norm = RMSNorm(head_size, config.norm_epsilon)
 
-    def forward(
-        self,
-        x_BTD: Tensor,
-        angles: tuple[Tensor, Tensor],
-        mask: Tensor | None,
-        cache: KeyValueCache | None,
-        tap: Tap | None,
-        positions_BT: Tensor,
-    ) -> Tensor:
-        """Attention output (B, T, D). `mask` None means plain causal attention among the T positions themselves."""
+    def forward(self, x_BTD: Tensor, shared: LayerInputs) -> Tensor:
+        """Attention output (B, T, D)."""
         batch_size, length, _ = x_BTD.shape
         q_BHTE = self.q_norm(self.q_proj(x_BTD).view(batch_size, length, -1, self.head_size)).transpose(1, 2)
-        k_BKTE = self.k_norm(self.k_proj(x_BTD).view(batch_size, length, -1, self.head_size)).transpose(1, 2)
-        v_BKTE = self.v_proj(x_BTD).view(batch_size, length, -1, self.head_size).transpose(1, 2)
-        q_BHTE = rotate(q_BHTE, *angles)
-        k_BKSE = rotate(k_BKTE, *angles)
-        v_BKSE = v_BKTE
-        if cache is not None:
-            k_BKSE, v_BKSE = cache.write(self.layer, k_BKSE, v_BKSE)
-        if tap is not None:
-            seen = causal_mask(length, x_BTD.device) if mask is None else mask
-            tap.attention(self.layer, q_BHTE, k_BKSE, seen, self.scale, positions_BT)
+        k_BKSE = self.k_norm(self.k_proj(x_BTD).view(batch_size, length, -1, self.head_size)).transpose(1, 2)
+        v_BKSE = self.v_proj(x_BTD).view(batch_size, length, -1, self.head_size).transpose(1, 2)
+        q_BHTE = rotate(q_BHTE, shared.cosine_B1TE, shared.sine_B1TE)
+        k_BKSE = rotate(k_BKSE, shared.cosine_B1TE, shared.sine_B1TE)
+        if shared.cache is not None and shared.places is not None:
+            k_BKSE, v_BKSE = shared.cache.write(self.layer, shared.places, k_BKSE, v_BKSE)
+        if shared.tap is not None:
+            mask = causal_mask(length, x_BTD.device) if shared.is_causal else shared.mask
+            shared.tap.attention(self.layer, q_BHTE, k_BKSE, mask, self.scale, shared.positions_BT)
         out_BHTE = F.scaled_dot_product_attention(
             q_BHTE,
             k_BKSE,
             v_BKSE,
-            attn_mask=mask,
+            attn_mask=shared.mask,
             dropout_p=self.dropout if self.training else 0.0,
-            is_causal=mask is None and length > 1,
+            is_causal=shared.is_causal,
             scale=self.scale,
             enable_gqa=self.num_kv_heads != self.num_heads,
         )

@@ -81,8 +81,9 @@ class RecurrentModel(LanguageModel):
             for parameter in self.layers.parameters():
                 parameter.uniform_(-bound, bound)
             if isinstance(self.config, LSTMConfig):
-                for layer in self.layers:
-                    layer.bias_ih_l0[self.config.hidden_size : 2 * self.config.hidden_size] = 1.0  # pyright: ignore
+                for name, parameter in self.layers.named_parameters():
+                    if name.endswith("bias_ih_l0"):
+                        parameter[self.config.hidden_size : 2 * self.config.hidden_size] = 1.0
         # Inputs of unit size suit gates; only a matrix that is also the head has to start small.
         initialise(self.embed_tokens.weight, 1.0)
         head = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
@@ -99,17 +100,28 @@ class RecurrentModel(LanguageModel):
         state: State | None = None,
         tap: Tap | None = None,
     ) -> Output:
-        """Positions are ignored: a recurrent network counts for itself. Raises UserError for packed or padded input."""
-        if documents_BT is not None or padding_BT is not None:
+        """As the interface says; positions are ignored, a recurrent network counts for itself.
+
+        Raises:
+            UserError: packed documents, or a source text.
+        """
+        if documents_BT is not None:
             raise UserError(
                 "A recurrent network reads one unbroken stream per row",
-                value="packed documents" if documents_BT is not None else "padding",
+                value="packed documents",
                 remedy="Give each document a row of its own, or choose a Transformer",
             )
-        batch_size, length = tokens_BT.shape
+        if memory is not None:
+            raise UserError("This model takes no source text", remedy="Choose an encoder-decoder model")
         if state is None:
-            state = self.initial_state(batch_size, length)
-        assert isinstance(state, RecurrentState)
+            state = self.initial_state(len(tokens_BT), 0)
+        assert isinstance(state, RecurrentState), "a recurrent network goes on from a recurrent state"
+        if padding_BT is not None:
+            assert tap is None, "gates are shown for texts without padding"
+            return self._read_padded(tokens_BT, padding_BT, state)
+        return self._read(tokens_BT, state, tap)
+
+    def _read(self, tokens_BT: Tensor, state: RecurrentState, tap: Tap | None) -> Output:
         x_BTU = self.dropout(self.embed_tokens(tokens_BT))
         if tap is not None:
             tap.hidden(-1, x_BTU)
@@ -119,23 +131,36 @@ class RecurrentModel(LanguageModel):
             hidden_1BU = state.hidden_LBU[index : index + 1].to(x_BTU.dtype)
             cell_1BU = None if state.cell_LBU is None else state.cell_LBU[index : index + 1].to(x_BTU.dtype)
             if tap is not None:
-                tap.gates(
-                    index,
-                    replay_gates(self.config, layer, x_BTU, hidden_1BU[0], None if cell_1BU is None else cell_1BU[0]),
-                )
+                cell_BU = None if cell_1BU is None else cell_1BU[0]
+                tap.gates(index, replay_gates(self.config, layer, x_BTU, hidden_1BU[0], cell_BU))
             if cell_1BU is None:
-                x_BTU, hidden_1BU = layer(x_BTU, hidden_1BU.contiguous())
+                x_BTU, hidden_1BU = layer(x_BTU, hidden_1BU)
             else:
-                x_BTU, (hidden_1BU, cell_1BU) = layer(x_BTU, (hidden_1BU.contiguous(), cell_1BU.contiguous()))
+                x_BTU, (hidden_1BU, cell_1BU) = layer(x_BTU, (hidden_1BU, cell_1BU))
                 last_cell.append(cell_1BU)
             last_hidden.append(hidden_1BU)
             if tap is not None:
                 tap.hidden(index, x_BTU)
             x_BTU = self.dropout(x_BTU)
-        new_state = RecurrentState(
-            torch.cat(last_hidden), torch.cat(last_cell) if last_cell else None, state.lengths_B + length
-        )
-        return Output(x_BTU, new_state)
+        cell_LBU = torch.cat(last_cell) if last_cell else None
+        return Output(x_BTU, RecurrentState(torch.cat(last_hidden), cell_LBU, state.lengths_B + tokens_BT.shape[1]))
+
+    def _read_padded(self, tokens_BT: Tensor, padding_BT: Tensor, state: RecurrentState) -> Output:
+        """Rows of unequal length: all read on together until the shortest ends, then the others, and so on."""
+        order_BT = padding_BT.to(torch.uint8).argsort(dim=1, stable=True)  # real tokens first, in their order
+        tokens_BT = tokens_BT.gather(1, order_BT)
+        lengths_B = (~padding_BT).sum(dim=1)
+        hidden_BTU = self.embed_tokens.weight.new_zeros(*tokens_BT.shape, self.config.hidden_size)
+        start = 0
+        for end in sorted({length for length in lengths_B.tolist() if length}):
+            rows = (lengths_B >= end).nonzero()[:, 0]
+            output = self._read(tokens_BT[rows, start:end], state.select(rows), None)
+            assert isinstance(output.state, RecurrentState)
+            hidden_BTU[rows, start:end] = output.hidden_BTD.to(hidden_BTU.dtype)
+            state = state.replace(rows, output.state)
+            start = end
+        back_BTU = order_BT.argsort(dim=1)[..., None].expand_as(hidden_BTU)
+        return Output(hidden_BTU.gather(1, back_BTU), state)
 
     def logits(self, hidden: Tensor) -> Tensor:
         weight = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
