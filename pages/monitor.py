@@ -5,7 +5,6 @@ import math
 
 import pandas as pd
 import streamlit as st
-from llm_core.ui.live_plot import live_plot
 
 from llm_core.backend.jobs import resume_run, stop_job
 from llm_core.config.overrides import flatten
@@ -15,6 +14,7 @@ from llm_core.quantities import duration, loss_faces, three_digits
 from llm_core.text.tokens import find_tokens
 from llm_core.ui.guards import require_role
 from llm_core.ui.launch import new_intention, start_and_watch
+from llm_core.ui.live_plot import live_plot
 from llm_core.ui.states import attempt, choose_run, empty_place, from_code, literal, page_head
 from llm_core.ui.status import status_line
 from llm_core.workspace.job_record import FAILED, FINISHED, HELD, JobRecord

@@ -2,13 +2,13 @@
 
 import pandas as pd
 import streamlit as st
-from llm_core.ui.live_plot import live_plot
 
 from llm_core.backend.jobs import delete_run
 from llm_core.config.overrides import config_differences
 from llm_core.config.run import config_from_dict
 from llm_core.quantities import size
 from llm_core.ui.guards import require_role
+from llm_core.ui.live_plot import live_plot
 from llm_core.ui.states import attempt, empty_place, from_code, literal, page_head
 from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.registry import Registry

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import ROOT, Server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 PAGES = {
     "home": "", "data": "data", "tokenizer": "tokenizer", "train": "train", "monitor": "monitor", "runs": "runs",
     "attention": "attention", "playground": "playground",
@@ -57,7 +57,7 @@ def test_a_double_click_trains_one_model(browser: Browser, server: Server) -> No
     page.wait_for_function(
         "() => { const plot = document.querySelector('.js-plotly-plot');"
         " return plot && plot.data && plot.data.some(trace => trace.x && trace.x.length > 2); }",
-        timeout=90_000,
+        timeout=240_000,
     )
     expect(page.locator("[data-testid='stException']")).to_have_count(0)
     page.screenshot(path=PICTURES / "monitor-live.png", full_page=True)
