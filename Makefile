@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready-run
 READY_DEV := $(VENV)/.ready-dev
 
-.PHONY: run test lint e2e bench gpu-check docs clean
+.PHONY: run test lint e2e docs clean
 
 run: $(READY)
 	@exec $(BIN)/glassbox
@@ -22,15 +22,6 @@ lint: $(READY_DEV)
 
 e2e: $(READY_DEV)
 	$(BIN)/python -m pytest -m e2e
-
-bench: $(READY_DEV)
-	$(BIN)/python -m benchmarks.training_speed
-
-# Needs only torch, numpy, pydantic, safetensors and tokenizers, so it also runs with a GPU machine's own Python:
-# make gpu-check GPU_PYTHON=python3
-GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
-gpu-check:
-	$(GPU_PYTHON) -m benchmarks.gpu_check
 
 docs: $(READY_DEV)
 	$(BIN)/python -m llm_core.cli presets --settings-table > docs/settings.md
