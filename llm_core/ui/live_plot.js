@@ -168,7 +168,7 @@ class LiveChart {
         const exact = this.data.exact.includes(series.key);
         const label = this.data.labels[series.key];
         const name = escaped(several ? `${run.name} · ${label}` : label);
-        const common = { x: series.x, type: 'scatter', connectgaps: exact, meta: { run: run.id, key: series.key } };
+        const common = { x: series.x, connectgaps: exact, meta: { run: run.id, key: series.key } };
         if (series.low) {
           // Gaps are bridged here: a fill between two lines with gaps comes out wrong.
           const there = (list) => list.filter((_, index) => series.low[index] !== null);
@@ -199,7 +199,7 @@ class LiveChart {
     }
     const each = (name) => marks.map((mark) => mark[name]);
     traces.push({
-      x: each('x'), y: marks.map(() => 0.015), yaxis: 'y2', type: 'scatter', mode: 'markers', showlegend: false, meta: { marks: true },
+      x: each('x'), y: marks.map(() => 0.015), yaxis: 'y2', mode: 'markers', showlegend: false, meta: { marks: true },
       text: marks.map((mark) => escaped(mark.label)), hovertemplate: '%{text}<extra></extra>',
       marker: { symbol: each('symbol'), size: each('size'), color: each('color'), line: { width: 0 }, opacity: 0.75 },
     });
