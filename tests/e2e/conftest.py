@@ -1,4 +1,7 @@
-"""A real server on a workspace of its own, and a real browser."""
+"""A real server on a workspace of its own, a workspace with finished runs, and a real browser.
+
+Not here: what is seen on the pages (one file an area).
+"""
 
 from __future__ import annotations
 
@@ -11,27 +14,74 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from llm_core.config.run import RunConfig
+from llm_core.workspace.paths import open_workspace
+from llm_core.workspace.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[2]
+PICTURES = ROOT / "test-artifacts"
+PAGES = ("home", "data", "tokenizer", "train", "monitor", "runs", "attention", "playground")
+QUIET = "[data-testid='stApp'][data-test-script-state='notRunning']"
+# Small enough to train in seconds, large enough to have two layers of two heads.
+STUDIO_RUN = (
+    *("data.dataset=python-reference", "data.context_length=64", "model.num_layers=2", "model.hidden_size=32"),
+    *("training.batch_size=8", "training.max_steps=60", "training.log_interval=5", "training.eval_interval=20"),
+    *("training.eval_tokens=2000", "training.sample_tokens=40"),
+)
 
 
-@dataclass
 class Server:
-    """Where it is, and its workspace."""
+    """`streamlit run app.py` on a free port of this machine; can be killed and started again."""
 
-    url: str
-    home: Path
-    process: subprocess.Popen[bytes]
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = home.parent / "server.log"
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        environment = {**os.environ, "GLASSBOX_HOME": str(self.home), "GLASSBOX_IDLE_SECONDS": "5"}
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(self.port)],
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1):  # noqa: S310  our own address
+                    return
+            except OSError:
+                assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
+                time.sleep(0.1)
+
+    def kill(self) -> None:
+        """End it without a chance to say goodbye."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop_everything(self) -> None:
+        """End the server and whatever it started."""
+        for pid in processes_of(self.home):
+            os.kill(pid, signal.SIGTERM)
+        self.process.terminate()
+        self.process.wait(10)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; the tests are skipped where there is none."""
+    """The system's Chromium; the tests are skipped where there is none."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no Chromium on this machine")
@@ -42,39 +92,58 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`streamlit run app.py` on a free port, ended with everything it started."""
-    home = tmp_path_factory.mktemp("e2e") / "home"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = (home.parent / "server.log").open("wb")
-    environment = {**os.environ, "GLASSBOX_HOME": str(home), "GLASSBOX_IDLE_SECONDS": "2"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(port)],
-        env=environment,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):  # noqa: S310  our own address
-                break
-        except OSError:
-            assert process.poll() is None and time.monotonic() < deadline, (home.parent / "server.log").read_text()
-            time.sleep(0.1)
-    yield Server(url, home, process)
-    for pid in _of_workspace(home):
-        os.kill(pid, signal.SIGTERM)
-    process.terminate()
-    process.wait(10)
-    log.close()
+def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server over an empty workspace, ended with everything it started."""
+    server = Server(tmp_path_factory.mktemp("e2e") / "home")
+    server.start()
+    yield server
+    server.stop_everything()
 
 
-def _of_workspace(home: Path) -> list[int]:
+@pytest.fixture(scope="session")
+def studio_home(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with two finished runs of letters, named "transformer" and "lstm"."""
+    home = tmp_path_factory.mktemp("studio") / "home"
+    for kind in ("transformer", "lstm"):
+        family = ["model.kind=" + kind, *(["model.num_heads=2"] if kind == "transformer" else [])]
+        sets = [part for value in [*family, *STUDIO_RUN] for part in ("--set", value)]
+        command = [sys.executable, "-m", "llm_core.cli", "--workspace", str(home), "train", "--name", kind]
+        done = subprocess.run([*command, *sets, "--foreground", "--json"], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    return home
+
+
+@pytest.fixture(scope="session")
+def studio(studio_home: Path) -> Iterator[Server]:
+    """A server over the workspace with finished runs; tests leave the two runs as they are."""
+    server = Server(studio_home)
+    server.start()
+    yield server
+    server.stop_everything()
+
+
+def open_page(page: Page, server: Server, address: str) -> None:
+    """Open an address (page, query) and wait until its script has come to its end without an exception."""
+    page.goto(f"{server.url}/{address}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=30_000)
+    settled(page)
+
+
+def settled(page: Page) -> None:
+    """Wait until the page's script rests, and see that nothing was raised."""
+    expect(page.locator(QUIET)).to_be_attached(timeout=30_000)
+    expect(page.locator("[data-testid='stException']")).to_have_count(0)
+
+
+def run_named(home: Path, name: str) -> tuple[str, RunConfig]:
+    """Id and settings of a run."""
+    with Registry(open_workspace(home)) as registry:
+        record = registry.find(name)
+    return record.id, RunConfig.model_validate(record.config)
+
+
+def processes_of(home: Path) -> list[int]:
+    """Processes whose command line names this workspace."""
     found: list[int] = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
