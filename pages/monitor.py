@@ -78,9 +78,12 @@ def head(shown_state: str) -> None:
                 help="Finishes the step, saves a checkpoint and ends. Resume goes on.",
             ):
                 attempt(stop)
-        elif current.state != FINISHED and st.button("Resume", icon=":material/play_arrow:", key="resume-run"):
-            if attempt(resume):
-                st.rerun()
+        elif (
+            current.state != FINISHED
+            and st.button("Resume", icon=":material/play_arrow:", key="resume-run")
+            and attempt(resume)
+        ):
+            st.rerun()
         st.caption(progress_line(current, summary.progress, summary.steps, summary.max_steps))
     with st.container(horizontal=True):
         if summary.val_loss is not None:

@@ -39,21 +39,24 @@ def setting_widget(row: SettingDescription, value: Any, *, key: str) -> Any:
     if row.type == "boolean":
         return st.toggle(label, value=bool(value), help=row.help, key=key)
     if row.type == "choice":
-        index = row.choices.index(value) if value in row.choices else 0
-        return st.selectbox(
-            label,
-            row.choices,
-            index=index,
-            format_func=lambda name: row.choice_labels.get(name, name),
-            help=row.help,
-            key=key,
-        )
+        return _choice(row, label, value, key)
     if row.type == "text":
         return st.text_input(label, value=str(value or ""), help=row.help, key=key)
     if row.type == "texts":
         text = st.text_area(label, value="\n".join(value or ()), help=f"{row.help} One a line.", key=key, height=80)
         return [line for line in text.split("\n") if line]
     return _number(row, label, value, key)
+
+
+def _choice(row: SettingDescription, label: str, value: Any, key: str) -> str:
+    words = row.choice_labels
+    index = row.choices.index(value) if value in row.choices else 0
+
+    def word(name: str) -> str:
+        return words.get(name, name)
+
+    chosen: str = st.selectbox(label, row.choices, index=index, format_func=word, help=row.help, key=key)
+    return chosen
 
 
 def _number(row: SettingDescription, label: str, value: Any, key: str) -> Any:

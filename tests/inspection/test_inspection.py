@@ -151,9 +151,8 @@ def test_induction_appears_where_it_should(capsys: pytest.CaptureFixture[str]) -
             chance[name] = scores[name].chance
     previous, induction = (np.mean(found[name], axis=0) for name in ("previous", "induction"))
     with capsys.disabled():
-        print(
-            f"\nprevious {previous.round(2).tolist()} chance {chance['previous']:.2f}; induction {induction.round(2).tolist()} chance {chance['induction']:.2f}"
-        )
+        for name, scores_LH in (("previous", previous), ("induction", induction)):
+            print(f"\n{name} {scores_LH.round(2).tolist()} chance {chance[name]:.2f}")
     assert previous[0].max() > 0.4 > 2 * chance["previous"]
     assert induction[1].max() > 0.4 > 4 * chance["induction"]
     assert induction[0].max() < 0.2, "induction takes two layers"
