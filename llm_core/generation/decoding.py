@@ -1,12 +1,14 @@
 """Writing: one token after another, with what the model thought at each of them.
 
 A generation is an iterator of tokens and a summary that is complete when the iterator ends. Its random numbers are its own, so the
-same seed gives the same text and training is never disturbed. Not here: the cuts (`sampling.py`), the cache (`text_model.py`).
+same seed gives the same text and training is never disturbed. Not here: the cuts (`sampling.py`), the cache (`text_model.py`), text
+out of tokens (`incremental_text.py`).
+
+Axes: V vocabulary.
 """
 
 from __future__ import annotations
 
-import codecs
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from llm_core.config.errors import UserError
 from llm_core.config.sampling import SamplingConfig
+from llm_core.generation.incremental_text import IncrementalText
 from llm_core.generation.sampling import candidate_probabilities, draw
 from llm_core.generation.text_model import TextModel
 from llm_core.text.tokenizers import TextTokenizer
@@ -58,7 +61,7 @@ class Generation:
         is_cancelled: asked before every token.
 
     Raises:
-        UserError: a prompt token outside the vocabulary.
+        UserError: a prompt token outside the vocabulary; while iterating, a model whose answers are not numbers.
     """
 
     def __init__(
@@ -74,12 +77,16 @@ class Generation:
         self.seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
         self.prompt = list(prompt) or starting_tokens(model.tokenizer)
         self.text = ""
-        """What was written so far, complete characters only, cut before a stop string."""
+        """What was written so far, complete characters only, cut before a stop string. It only ever grows."""
         self.num_tokens = 0
         self.finish: Finish | None = None
+        """Why it ended: the `length` was reached, a `stop` string or the end-of-text token (`eos`) came, it was `cancelled`."""
         self.truncated = False
+        """True once the context was full and its older half was let go."""
         self.first_token_seconds: float | None = None
+        """From the start to the first token, reading the prompt included."""
         self.tokens_per_second: float | None = None
+        """Of the tokens after the first; what the caller does between two tokens does not count."""
         self._model = model
         self._settings = settings
         self._is_cancelled = is_cancelled
@@ -88,10 +95,9 @@ class Generation:
         settings, tokenizer = self._settings, self._model.tokenizer
         generator = torch.Generator().manual_seed(self.seed)
         text = IncrementalText(tokenizer, settings.stop)
-        session = self._model.start()
         seen = set(self.prompt)
         started = time.perf_counter()
-        first_done = started
+        session = self._model.start(len(self.prompt) + settings.max_tokens)
         logits_V = session.read(self.prompt)
         while True:
             if self._is_cancelled():
@@ -102,15 +108,14 @@ class Generation:
                 self.finish = "eos"
                 break
             seen.add(token)
-            self.num_tokens += 1
-            now = time.perf_counter()
-            if self.first_token_seconds is None:
-                self.first_token_seconds, first_done = now - started, now
-            elif now > first_done:
-                self.tokens_per_second = (self.num_tokens - 1) / (now - first_done)
             stopped = text.add(token)
+            written = describe_token(logits_V, token, tokenizer)
             self.text, self.truncated = text.visible, session.truncated
-            yield describe_token(logits_V, token, tokenizer)
+            self.num_tokens += 1
+            started = self._clock(started)
+            paused = time.perf_counter()
+            yield written
+            started += time.perf_counter() - paused
             if stopped:
                 self.finish = "stop"
                 break
@@ -118,7 +123,17 @@ class Generation:
                 self.finish = "length"
                 break
             logits_V = session.read([token])
-        self.text, self.truncated = text.finished(), session.truncated
+        self.text, self.truncated = text.finish(), session.truncated
+
+    def _clock(self, started: float) -> float:
+        """Note the time of a token; returns the moment from which the next ones are timed."""
+        now = time.perf_counter()
+        if self.first_token_seconds is None:
+            self.first_token_seconds = now - started
+            return now
+        if now > started:
+            self.tokens_per_second = (self.num_tokens - 1) / (now - started)
+        return started
 
 
 def generate(model: TextModel, prompt: Sequence[int], settings: SamplingConfig) -> Generation:
@@ -139,53 +154,10 @@ def starting_tokens(tokenizer: TextTokenizer) -> list[int]:
 
 def describe_token(logits_V: Tensor, token: int, tokenizer: TextTokenizer) -> GeneratedToken:
     """The token with the model's raw probability and its ten likeliest rivals."""
-    probabilities = logits_V.double().softmax(-1)
-    top = probabilities.topk(min(NUM_ALTERNATIVES, probabilities.numel()))
+    probabilities_V = logits_V.double().softmax(-1)
+    top = probabilities_V.topk(min(NUM_ALTERNATIVES, probabilities_V.numel()))
     alternatives = tuple(
         Alternative(index, tokenizer.token_text(index), probability)
         for index, probability in zip(top.indices.tolist(), top.values.tolist(), strict=True)
     )
-    return GeneratedToken(token, tokenizer.token_text(token), float(probabilities[token]), alternatives)
-
-
-class IncrementalText:
-    """Tokens to text as they come: only complete characters, and never a part of a stop string.
-
-    Text that could still become a stop string is held back until it is clear; a stop string may begin in one token and end in
-    another.
-    """
-
-    def __init__(self, tokenizer: TextTokenizer, stop: Sequence[str]) -> None:
-        self.visible = ""
-        self._tokenizer = tokenizer
-        self._stop = [text for text in stop if text]
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._text = ""
-        self._stopped = False
-
-    def add(self, token: int) -> bool:
-        """Take one token in; True when a stop string is complete."""
-        self._text += self._decoder.decode(self._tokenizer.token_bytes(token))
-        ends = [position for text in self._stop if (position := self._text.find(text)) >= 0]
-        if ends:
-            self.visible = self._text[: min(ends)]
-            self._stopped = True
-            return True
-        held_back = max((_overlap(self._text, text) for text in self._stop), default=0)
-        self.visible = self._text[: len(self._text) - held_back]
-        return False
-
-    def finished(self) -> str:
-        """All text, with what was held back, when nothing more will come."""
-        if not self._stopped:
-            self._text += self._decoder.decode(b"", final=True)
-            self.visible = self._text
-        return self.visible
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that is a beginning of `stop`."""
-    for length in range(min(len(text), len(stop) - 1), 0, -1):
-        if text.endswith(stop[:length]):
-            return length
-    return 0
+    return GeneratedToken(token, tokenizer.token_text(token), float(probabilities_V[token]), alternatives)

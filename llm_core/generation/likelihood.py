@@ -10,8 +10,7 @@ Axes: B windows side by side, T positions.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,13 +19,16 @@ import torch
 from torch import Tensor
 
 from llm_core.config.errors import UserError
+from llm_core.generation.evaluation_mode import evaluation_mode
 from llm_core.models.interface import LanguageModel, State
 from llm_core.objectives.causal import cross_entropy_per_target
 from llm_core.text.tokenizers import TextTokenizer
 
 Tokens = npt.NDArray[np.integer]
+Losses = npt.NDArray[np.floating]
 # Logits of one forward pass are kept below about this many numbers (256 MB in float32).
 _LOGITS_BUDGET = 64_000_000
+_BATCH_TOKENS = 16_384
 _RECURRENT_PIECE_TOKENS = 1_024
 
 
@@ -71,9 +73,9 @@ def likelihood(
     """Likelihood of a token sequence.
 
     Args:
-        tokens: the whole sequence, at least two tokens; nothing is added at either end.
+        tokens: the whole sequence, at least two tokens; nothing is added at either end. A memory map is read piece by piece.
         stride: distance between windows, 1 to the context length (the default); ignored by recurrent networks.
-        limit_tokens: count only about this many targets from the start; 0 counts all.
+        limit_tokens: count only this many targets from the start; 0 counts all.
         unknown_tokens: how many tokens stand for characters that the tokenizer does not know.
 
     Raises:
@@ -81,70 +83,62 @@ def likelihood(
     """
     if limit_tokens:
         tokens = tokens[: limit_tokens + 1]
-    if len(tokens) < 2:
-        raise UserError("The text is too short to be scored", value=f"{len(tokens)} tokens", limit="at least 2 tokens")
-    losses = np.concatenate(list(target_losses(model, tokens, stride=stride)))
-    targets = np.asarray(tokens[1:], dtype=np.int64)
-    lengths = tokenizer.byte_lengths()
-    special = np.isin(targets, list(tokenizer.special_ids))
-    return Likelihood(
-        nats=float(losses.sum(dtype=np.float64)),
-        tokens=len(targets),
-        bytes=int(lengths[targets].sum(dtype=np.int64)),
-        special_nats=float(losses[special].sum(dtype=np.float64)),
-        unknown_tokens=unknown_tokens,
-    )
+    return sum_losses(target_losses(model, tokens, stride=stride), tokens, tokenizer, unknown_tokens=unknown_tokens)
 
 
-def target_losses(
-    model: LanguageModel, tokens: Tokens, *, stride: int | None = None
-) -> Iterator[npt.NDArray[np.float32]]:
-    """-ln p of every token after the first, in order, in pieces."""
+def sum_losses(
+    losses: Iterable[Losses], tokens: Tokens, tokenizer: TextTokenizer, *, unknown_tokens: int = 0
+) -> Likelihood:
+    """Add up the losses of `tokens[1:]`, given in order in pieces of any length; for any TextModel's `target_nats`."""
+    byte_lengths = tokenizer.byte_lengths()
+    special_ids = np.array(sorted(tokenizer.special_ids), dtype=np.int64)
+    nats, special_nats, num_bytes, counted = 0.0, 0.0, 0, 0
+    for piece in losses:
+        targets = np.asarray(tokens[counted + 1 : counted + 1 + len(piece)], dtype=np.int64)
+        nats += float(piece.sum(dtype=np.float64))
+        special_nats += float(piece[np.isin(targets, special_ids)].sum(dtype=np.float64))
+        num_bytes += int(byte_lengths[targets].sum(dtype=np.int64))
+        counted += len(piece)
+    assert counted == len(tokens) - 1, "every token after the first is a target exactly once"
+    return Likelihood(nats, counted, num_bytes, special_nats, unknown_tokens)
+
+
+def target_losses(model: LanguageModel, tokens: Tokens, *, stride: int | None = None) -> Iterator[Losses]:
+    """-ln p of every token after the first, in order, in pieces.
+
+    Raises:
+        UserError: fewer than two tokens, or a stride out of bounds; at the first piece.
+    """
     context = model.context_length
     stride = context if stride is None else stride
     if not 1 <= stride <= context:
         raise UserError("The stride is out of bounds", value=stride, limit=f"1 to {context}, the model's context")
-    with _evaluating(model):
-        if model.is_recurrent:
-            yield from _stream_losses(model, tokens)
-        else:
-            yield from _window_losses(model, tokens, stride)
+    if len(tokens) < 2:
+        raise UserError("The text is too short to be scored", value=f"{len(tokens)} tokens", limit="at least 2 tokens")
+    yield from _stream_losses(model, tokens) if model.is_recurrent else _window_losses(model, tokens, stride)
 
 
-@contextmanager
-def _evaluating(model: LanguageModel) -> Iterator[None]:
-    """Evaluation mode, without autograd or autocast; the former mode comes back whatever happens."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), torch.autocast(model.device.type, enabled=False):
-            yield
-    finally:
-        model.train(was_training)
-
-
-def _stream_losses(model: LanguageModel, tokens: Tokens) -> Iterator[npt.NDArray[np.float32]]:
+def _stream_losses(model: LanguageModel, tokens: Tokens) -> Iterator[Losses]:
     """One row, read from the zero state to the end; pieces only bound the memory."""
+    piece_tokens = max(1, min(_RECURRENT_PIECE_TOKENS, _LOGITS_BUDGET // model.vocabulary_size))
     state: State | None = None
-    for start in range(0, len(tokens) - 1, _RECURRENT_PIECE_TOKENS):
-        piece = _to_device(tokens[start : start + _RECURRENT_PIECE_TOKENS + 1], model)[None]
-        output = model(piece[:, :-1], state=state)
-        state = output.state
-        yield cross_entropy_per_target(model.logits(output.hidden_BTD), piece[:, 1:])[0].float().cpu().numpy()
+    for start in range(0, len(tokens) - 1, piece_tokens):
+        piece_1T = _to_device(tokens[start : start + piece_tokens + 1], model)[None]
+        losses_1T, state = _losses(model, piece_1T, state)
+        yield losses_1T[0]
 
 
-def _window_losses(model: LanguageModel, tokens: Tokens, stride: int) -> Iterator[npt.NDArray[np.float32]]:
+def _window_losses(model: LanguageModel, tokens: Tokens, stride: int) -> Iterator[Losses]:
     """Full windows side by side, then the last short one alone."""
     context, num_targets = model.context_length, len(tokens) - 1
-    # A window at `start` predicts targets start+1 … start+context; those before `start + context - stride` were counted already.
+    # A window at `start` predicts targets start+1 … start+context; those up to start+context-stride were counted before.
     num_full = 1 + (num_targets - context) // stride if num_targets >= context else 0
-    rows = max(1, _LOGITS_BUDGET // (context * model.vocabulary_size))
-    rows = min(rows, max(1, 16_384 // context))
+    rows = max(1, min(_LOGITS_BUDGET // (context * model.vocabulary_size), _BATCH_TOKENS // context))
     counted = 0
     for first in range(0, num_full, rows):
         starts = np.arange(first, min(first + rows, num_full)) * stride
-        windows_BT = _to_device(np.asarray(tokens)[starts[:, None] + np.arange(context + 1)], model)
-        losses_BT = _losses(model, windows_BT)
+        windows_BT = np.stack([tokens[start : start + context + 1] for start in starts.tolist()])
+        losses_BT, _ = _losses(model, _to_device(windows_BT, model))
         if first == 0:
             counted = context
             yield losses_BT[0]
@@ -153,13 +147,19 @@ def _window_losses(model: LanguageModel, tokens: Tokens, stride: int) -> Iterato
         yield losses_BT[:, context - stride :].reshape(-1)
     if counted < num_targets:
         start = num_full * stride
-        losses = _losses(model, _to_device(tokens[start:], model)[None])[0]
-        yield losses[counted - start :]
+        losses_1T, _ = _losses(model, _to_device(tokens[start:], model)[None])
+        yield losses_1T[0, counted - start :]
 
 
-def _losses(model: LanguageModel, windows_BT: Tensor) -> npt.NDArray[np.float32]:
-    hidden_BTD = model(windows_BT[:, :-1]).hidden_BTD
-    return cross_entropy_per_target(model.logits(hidden_BTD), windows_BT[:, 1:]).float().cpu().numpy()
+def _losses(model: LanguageModel, windows_BT: Tensor, state: State | None = None) -> tuple[Losses, State | None]:
+    """Losses of all but the first token of each row, and the state after the last but one.
+
+    The mode is switched for one pass at a time, not for the whole iteration: whoever stops iterating half-way, or trains between
+    two pieces, finds the model as it was.
+    """
+    with evaluation_mode(model), torch.inference_mode():
+        hidden_BTD, state = model(windows_BT[:, :-1], state=state)
+        return cross_entropy_per_target(model.logits(hidden_BTD), windows_BT[:, 1:]).cpu().numpy(), state
 
 
 def _to_device(tokens: Tokens, model: LanguageModel) -> Tensor:

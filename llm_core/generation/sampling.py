@@ -62,7 +62,8 @@ def candidate_probabilities(logits_V: Tensor, seen: Collection[int], settings: S
     logits_V = repetition_penalised(logits_V.double(), seen, settings.repetition_penalty)
     if settings.temperature == 0.0:
         return torch.zeros_like(logits_V).scatter(0, logits_V.argmax(keepdim=True), 1.0)
-    logits_V = logits_V / settings.temperature
+    # From the largest down, so that a temperature near 0 overflows nowhere; softmax does not see the difference.
+    logits_V = (logits_V - logits_V.max()) / settings.temperature
     logits_V = top_k_kept(logits_V, settings.top_k)
     logits_V = top_p_kept(logits_V, settings.top_p)
     logits_V = min_p_kept(logits_V, settings.min_p)

@@ -3,7 +3,7 @@
 A forward pass hands over the very queries and keys that the kernel got, after norm and rotation; softmax(scale · Q Kᵀ) in float32 is then
 what the model did. Attention is where it looks, not why. Not here: what a head's pattern means (`head_scores.py`).
 
-Axes: L layers, H heads, T positions, B = 1 row, E head width.
+Axes: L layers, H heads, T positions, R chosen rows, B = 1 row of tokens, E head width, K key-value heads, S positions looked at.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from llm_core.config.errors import UserError
+from llm_core.inspection.recording import record
 from llm_core.models.interface import LanguageModel
-from llm_core.models.tap import RecordedAttention, RecordingTap
+from llm_core.models.tap import RecordedAttention
 
 
 def attention_weights(
@@ -25,36 +27,43 @@ def attention_weights(
     *,
     layers: Sequence[int] | None = None,
     heads: Sequence[int] | None = None,
+    rows: Sequence[int] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Weights [L, H, T, T]: row = the token that looks, column = the token looked at. Each row sums to 1.
+    """Weights [L, H, R, T]: row = the token that looks, column = the token looked at. Each row sums to 1.
+
+    All layers, heads and rows of a long text are many numbers (4 · L · H · T² bytes); ask for what is shown.
 
     Args:
         tokens: one text, at most the context long.
-        layers, heads: which to compute; all when None.
+        layers, heads, rows: which to compute, in this order; all when None.
+
+    Raises:
+        UserError: a recurrent model, an empty or too long text, a layer, head or row that there is not.
     """
-    tap = RecordingTap()
-    tokens_1T = torch.tensor([list(tokens)], dtype=torch.int64, device=model.device)
-    was_training = model.training
-    model.eval()  # dropout would make rows that do not sum to 1
-    try:
-        with torch.inference_mode():
-            model(tokens_1T, tap=tap)
-    finally:
-        model.train(was_training)
-    chosen = sorted(tap.attentions) if layers is None else list(layers)
-    maps = [weights_of(tap.attentions[layer])[0] for layer in chosen]
-    stacked = torch.stack(maps)
-    if heads is not None:
-        stacked = stacked[:, list(heads)]
-    return stacked.cpu().numpy()
+    if model.is_recurrent:
+        raise UserError("A recurrent network has no attention", remedy="Look at its influence map and its units")
+    recorded = record(model, tokens).attentions
+    chosen_layers = _chosen("layer", layers, len(recorded))
+    chosen_heads = _chosen("head", heads, recorded[0].q_BHTE.shape[1])
+    chosen_rows = _chosen("row", rows, len(tokens))
+    with torch.inference_mode():
+        maps = [weights_of(recorded[layer], chosen_heads, chosen_rows)[0] for layer in chosen_layers]
+        return torch.stack(maps).cpu().numpy()
 
 
-def weights_of(recorded: RecordedAttention) -> Tensor:
-    """softmax(scale · q kᵀ) over the keys allowed, float32 (B, H, T, S)."""
-    q_BHTE, k_BKSE = recorded.q_BHTE.float(), recorded.k_BKSE.float()
-    shared = q_BHTE.shape[1] // k_BKSE.shape[1]
-    k_BHSE = k_BKSE.repeat_interleave(shared, dim=1)
-    scores_BHTS = recorded.scale * q_BHTE @ k_BHSE.transpose(-1, -2)
+def weights_of(recorded: RecordedAttention, heads: Sequence[int], rows: Sequence[int]) -> Tensor:
+    """softmax(scale · q kᵀ) over the keys allowed, float32 (B, H, R, S), for the given heads and queries."""
+    heads_sharing = recorded.q_BHTE.shape[1] // recorded.k_BKSE.shape[1]
+    q_BHRE = recorded.q_BHTE[:, list(heads)][:, :, list(rows)].float()
+    k_BHSE = recorded.k_BKSE[:, [head // heads_sharing for head in heads]].float()
+    scores_BHRS = recorded.scale * q_BHRE @ k_BHSE.transpose(-1, -2)
     if recorded.mask is not None:
-        scores_BHTS = scores_BHTS.masked_fill(~recorded.mask, float("-inf"))
-    return scores_BHTS.softmax(-1)
+        scores_BHRS = scores_BHRS.masked_fill(~recorded.mask[..., list(rows), :], float("-inf"))
+    return scores_BHRS.softmax(-1)
+
+
+def _chosen(kind: str, wanted: Sequence[int] | None, count: int) -> list[int]:
+    for index in wanted or ():
+        if not 0 <= index < count:
+            raise UserError(f"There is no such {kind}", value=index, limit=f"0 to {count - 1}")
+    return list(range(count)) if wanted is None else list(wanted)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from llm_core.config.errors import UserError
 from llm_core.config.run import RunConfig, load_config
@@ -37,23 +37,43 @@ def save_weights(model: LanguageModel, path: Path) -> None:
 
 
 def load_weights(model: LanguageModel, path: Path) -> None:
-    """Read what `save_weights` wrote. Raises UserError when names or shapes differ, naming the first that does."""
+    """Read what `save_weights` wrote, into the model's own dtype and device.
+
+    Names and shapes are checked before a single tensor is read.
+
+    Raises:
+        UserError: no safetensors file, or names or shapes differ; names the first that does.
+    """
     try:
-        tensors = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            _check_fit(model, {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118
+            with torch.no_grad():
+                for name, tensor in model.state_dict().items():
+                    tensor.copy_(file.get_tensor(name))
     except (SafetensorError, OSError) as error:
         raise UserError(
             "The weights cannot be read", value=path.name, remedy=f"Use another checkpoint ({error})"
         ) from error
-    expected = model.state_dict()
-    if missing := sorted(set(expected) - set(tensors)):
+
+
+def _check_fit(model: LanguageModel, shapes: dict[str, tuple[int, ...]]) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if missing := sorted(expected.keys() - shapes.keys()):
         raise UserError("The weights file lacks a tensor", value=missing[0], remedy="Use another checkpoint")
-    if unknown := sorted(set(tensors) - set(expected)):
-        raise UserError("The weights file holds a tensor that this model has no place for", value=unknown[0])
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            shape, wanted = tuple(tensor.shape), tuple(expected[name].shape)
-            raise UserError(f"Tensor {name} has another shape than the model", value=shape, limit=wanted)
-    model.load_state_dict(tensors)
+    if unknown := sorted(shapes.keys() - expected.keys()):
+        raise UserError(
+            "The weights file holds a tensor that this model has no place for",
+            value=unknown[0],
+            remedy="Use the checkpoint's own config.json",
+        )
+    for name, shape in shapes.items():
+        if shape != expected[name]:
+            raise UserError(
+                f"Tensor {name} has another shape than the model",
+                value=shape,
+                limit=expected[name],
+                remedy="Use the checkpoint's own config.json",
+            )
 
 
 def load_checkpoint_model(
@@ -62,8 +82,8 @@ def load_checkpoint_model(
     """The model, settings and tokenizer of one checkpoint folder."""
     config = load_config((folder / "config.json").read_bytes())
     tokenizer = tokenizer_from_json((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    with torch.random.fork_rng(devices=[]):  # building draws weights that are replaced at once
+    with torch.device("meta"):  # no weights are drawn, and no random stream moves, for values that are replaced at once
         model = build_model(config.model, tokenizer.vocabulary_size, config.data.context_length)
+    model = model.to(dtype).to_empty(device=device)
     load_weights(model, folder / WEIGHTS_FILE)
-    model.requires_grad_(False)
-    return LoadedModel(model.to(device=device, dtype=dtype).eval(), config, tokenizer)
+    return LoadedModel(model.requires_grad_(False).eval(), config, tokenizer)

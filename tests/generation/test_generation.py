@@ -165,7 +165,7 @@ class Parrot:
         self.vocabulary_size = self.tokenizer.vocabulary_size
         self._bytes = text.encode()
 
-    def start(self) -> Parrot:
+    def start(self, max_tokens: int | None = None) -> Parrot:
         self._at, self.truncated = 0, False
         return self
 

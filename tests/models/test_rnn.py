@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from llm_core.config.errors import UserError
 from llm_core.config.model import GRUConfig, LSTMConfig, RNNConfig
 from llm_core.models.rnn import RecurrentModel
 from llm_core.models.tap import RecordingTap
@@ -75,3 +76,58 @@ def test_replayed_gates_end_in_the_kernels_output(name: str) -> None:
         torch.testing.assert_close(
             tap.gate_values[1]["cell"][:, -1], output.state.cell_LBU[1].detach(), atol=1e-9, rtol=0
         )
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("side", ["left", "right", "scattered"])
+def test_rows_of_unequal_length_read_as_if_alone(name: str, side: str) -> None:
+    model = build(name)
+    tokens, more = torch.randint(V, (4, 10)), torch.randint(V, (4, 3))
+    padding = torch.zeros(4, 10, dtype=torch.bool)
+    padding[1, {"left": [0, 1, 2, 3], "right": [6, 7, 8, 9], "scattered": [0, 3, 4, 9]}[side]] = True
+    padding[2, 0 if side == "left" else 9] = True
+    padding[3] = True
+    warm = model(torch.randint(V, (4, 5))).state
+    together = model(tokens, padding_BT=padding, state=warm)
+    after = model(more, state=together.state)
+    assert after.state.lengths_B.tolist() == [18, 14, 17, 8]
+    for row in range(4):
+        alone_state, real = warm.select(torch.tensor([row])), ~padding[row]
+        if real.any():
+            alone = model(tokens[row, real][None], state=alone_state)
+            alone_state = alone.state
+            torch.testing.assert_close(together.hidden_BTD[row, real], alone.hidden_BTD[0], atol=1e-12, rtol=0)
+        expected = model(more[row : row + 1], state=alone_state).hidden_BTD[0]
+        torch.testing.assert_close(after.hidden_BTD[row], expected, atol=1e-12, rtol=0)
+
+
+def test_gradients_pass_through_padded_rows() -> None:
+    model = build("lstm")
+    tokens = torch.randint(V, (2, 5))
+    padding = torch.tensor([[False] * 5, [False, False, True, True, True]])
+    model(tokens, padding_BT=padding).hidden_BTD[~padding].sum().backward()
+    together = [parameter.grad.clone() for parameter in model.layers.parameters()]
+    model.zero_grad()
+    (model(tokens[:1]).hidden_BTD.sum() + model(tokens[1:, :2]).hidden_BTD.sum()).backward()
+    for found, parameter in zip(together, model.layers.parameters(), strict=True):
+        torch.testing.assert_close(found, parameter.grad, atol=1e-12, rtol=0)
+
+
+def test_an_lstm_starts_with_open_forget_gates() -> None:
+    model = build("lstm")
+    for layer in model.layers:
+        assert torch.equal(layer.bias_ih_l0[U : 2 * U], torch.ones(U, dtype=torch.float64))
+
+
+def test_a_recurrent_network_has_no_longest_text() -> None:
+    model = build("gru")
+    assert model(torch.randint(V, (1, 100))).hidden_BTD.shape == (1, 100, U)
+
+
+def test_what_needs_another_family_is_refused() -> None:
+    model = build("lstm")
+    zeros = torch.zeros(1, 4, dtype=torch.int64)
+    with pytest.raises(UserError, match="one unbroken stream"):
+        model(zeros, documents_BT=zeros)
+    with pytest.raises(UserError, match="only its last state"):
+        model(zeros).state.truncate(torch.tensor([2]))
