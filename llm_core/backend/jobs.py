@@ -93,6 +93,8 @@ def resume_run(workspace: Workspace, run_id: str, *, foreground: bool = False) -
     """
     with Registry(workspace) as registry:
         record = registry.resume(run_id, foreground=foreground)
+    # Whatever was said before this is over; the next worker reads on from here.
+    commands.append_command(run_folder(workspace, run_id), commands.RESUME)
     if not foreground:
         start_supervisor(workspace)
     return record

@@ -26,6 +26,7 @@ def start_detached(module: str, arguments: Sequence[str], log: Path) -> subproce
     package_parent = str(Path(__file__).resolve().parents[2])
     paths = [package_parent, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONUNBUFFERED": "1"}
+    environment["PYTHONSAFEPATH"] = "1"  # a file of the present folder must never take the place of a module
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],

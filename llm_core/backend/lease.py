@@ -1,6 +1,6 @@
 """The worker's sign of life: a thread that renews the lease while the loop moves.
 
-A loop that hangs looks dead on purpose: the thread stops renewing when the loop has not moved for a lease's length, and the supervisor
+A loop that hangs looks dead on purpose: the thread stops renewing when the loop has not moved for `stall_seconds`, and the supervisor
 then takes the job back. Not here: judging leases (`supervisor.py`).
 """
 
@@ -15,9 +15,6 @@ from typing import Any
 
 from llm_core.config.timing import Timing
 from llm_core.workspace.leases import LeaseLost
-
-# Work without steps (compiling, reading a text) may take this many leases before it counts as hung.
-_PATIENCE_LEASES = 20
 
 
 class Heartbeat:
@@ -55,7 +52,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._stop.wait(self._timing.heartbeat_seconds):
-            if time.monotonic() - self._moved_at > _PATIENCE_LEASES * self._timing.lease_seconds:
+            if time.monotonic() - self._moved_at > self._timing.stall_seconds:
                 continue
             try:
                 self._write(self._progress())

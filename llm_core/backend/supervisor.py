@@ -20,7 +20,7 @@ from llm_core.backend.launcher import start_worker
 from llm_core.config.errors import UserError
 from llm_core.config.timing import Timing
 from llm_core.workspace.job_progress import read_progress
-from llm_core.workspace.job_record import HELD, QUEUED, JobRecord
+from llm_core.workspace.job_record import FINAL, HELD, QUEUED, JobRecord
 from llm_core.workspace.leases import LeaseLost
 from llm_core.workspace.locks import FileLock, is_locked
 from llm_core.workspace.metrics import seal_metrics
@@ -52,7 +52,10 @@ class Supervisor:
         self.workspace = workspace
         self.timing = timing
         self._watched: dict[tuple[str, str], _Watched] = {}
-        self._unsealed: set[str] = set()
+        self._training: set[str] = set()
+        with Registry(workspace) as registry:
+            # A page may have been reading when the last supervisor was there.
+            self._unsealed = {record.id for record in registry.jobs("train", FINAL)}
 
     def look(self) -> bool:
         """One round: judge leases, start what fits. True while there is anything to do."""
@@ -63,6 +66,12 @@ class Supervisor:
             self._start(registry, ("train",), _TRAINING_SLOTS)
             self._start(registry, _SHORT_KINDS, _SHORT_JOB_SLOTS)
             open_jobs = registry.jobs(states=[*HELD, QUEUED])
+        training = {record.id for record in open_jobs if record.kind == "train" and record.state in HELD}
+        # A worker seals its run itself, except while a page reads it, or when it died.
+        self._unsealed = (self._unsealed | self._training) - training
+        self._training = training
+        held_leases = {(record.id, record.lease_token) for record in open_jobs}
+        self._watched = {key: watched for key, watched in self._watched.items() if key in held_leases}
         self._unsealed = {run_id for run_id in self._unsealed if not seal_metrics(run_folder(self.workspace, run_id))}
         return any(not record.foreground for record in open_jobs)
 
@@ -88,13 +97,10 @@ class Supervisor:
         try:
             if owner is None or not owner.alive():
                 registry.requeue(record.id, token, "The worker process ended without a word.")
-                del self._watched[(record.id, token)]
-                if record.kind == "train":
-                    self._unsealed.add(record.id)
                 return
         except LeaseLost:
             return  # the worker ended in order between our two looks
-        if owner.pid == os.getpid() or not self._is_silent(record, watched):
+        if record.foreground or owner.pid == os.getpid() or not self._is_silent(record, watched):
             return
         now = time.monotonic()
         if watched.terminated_at is None:

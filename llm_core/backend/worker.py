@@ -7,14 +7,11 @@ else is logged in full. Not here: the jobs themselves (`worker_train.py`, `worke
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Sequence
 
+from llm_core.backend.endings import CANCELLED, Cancelled, StopSignal, explain
 from llm_core.config.errors import Refused, UserError
 from llm_core.config.timing import Timing
 from llm_core.workspace.job_record import FAILED, RUNNING, STOPPED, JobRecord
@@ -22,33 +19,6 @@ from llm_core.workspace.leases import LeaseLost
 from llm_core.workspace.paths import Workspace, open_workspace
 from llm_core.workspace.process_identity import this_process
 from llm_core.workspace.registry import Registry
-
-
-class Cancelled(Exception):
-    """The job was asked to end and has nothing more to save."""
-
-
-@dataclass
-class StopSignal:
-    """Whether this process was asked to end (SIGTERM, Ctrl-C). The second request ends it at once."""
-
-    requested: bool = False
-
-    def install(self) -> Callable[[], None]:
-        """Listen from now on; returns a function that puts the former handlers back. Main thread only."""
-
-        def handle(number: int, _frame: FrameType | None) -> None:
-            if self.requested:
-                os._exit(128 + number)
-            self.requested = True
-
-        former = [(number, signal.signal(number, handle)) for number in (signal.SIGTERM, signal.SIGINT)]
-
-        def restore() -> None:
-            for number, handler in former:
-                signal.signal(number, handler)
-
-        return restore
 
 
 def run_job(workspace: Workspace, record: JobRecord, timing: Timing) -> JobRecord:
@@ -63,7 +33,7 @@ def run_job(workspace: Workspace, record: JobRecord, timing: Timing) -> JobRecor
             registry.move(record.id, RUNNING, token=token)
         reason, remedy = _do(workspace, record, token, stop, timing)
         if reason:
-            state = STOPPED if reason == "cancelled" else FAILED
+            state = STOPPED if reason == CANCELLED else FAILED
             with Registry(workspace) as registry:
                 if registry.get(record.id).state == RUNNING:
                     registry.move(record.id, state, token=token, reason=reason, remedy=remedy)
@@ -87,31 +57,14 @@ def _do(workspace: Workspace, record: JobRecord, token: str, stop: StopSignal, t
     except LeaseLost:
         raise
     except Cancelled:
-        return "cancelled", ""
+        return CANCELLED, ""
     except UserError as error:
         print(error, file=sys.stderr, flush=True)
-        return UserError(error.what, value=error.value, limit=error.limit).__str__(), error.remedy
+        return explain(error)
     except Exception as error:  # the last line of defence: the log keeps everything, the person gets the gist
         traceback.print_exc()
-        return _explain(error)
+        return explain(error)
     return "", ""
-
-
-def _explain(error: Exception) -> tuple[str, str]:
-    """Reason and remedy of a fault that nobody foresaw."""
-    name = type(error).__name__
-    if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in str(error):
-        return (
-            f"The memory was not enough ({str(error).splitlines()[0] if str(error) else name}).",
-            "Lower the batch size, the context or the width, then start again.",
-        )
-    if isinstance(error, OSError) and error.errno == 28:
-        return "The disk is full.", "Free some space, then resume; the last checkpoint is whole."
-    first = str(error).splitlines()[0] if str(error) else ""
-    return (
-        f"An unexpected fault ended it: {name}: {first}",
-        "The log tells where. Resume goes on from the last checkpoint.",
-    )
 
 
 def run_in_foreground(workspace: Workspace, job_id: str, timing: Timing) -> JobRecord:

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from llm_core.backend.endings import Cancelled, StopSignal
 from llm_core.backend.lease import Heartbeat
-from llm_core.backend.worker import Cancelled, StopSignal
 from llm_core.config.timing import Timing
 from llm_core.workspace.job_progress import is_cancelled, write_progress
 from llm_core.workspace.job_record import FINISHED, JobRecord

@@ -11,17 +11,18 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llm_core.backend.endings import CANCELLED, Cancelled, StopSignal, explain
 from llm_core.backend.lease import Heartbeat
-from llm_core.backend.worker import Cancelled, StopSignal
 from llm_core.config.data import DataConfig
 from llm_core.config.errors import UserError
 from llm_core.config.run import RunConfig, config_from_dict
 from llm_core.config.timing import Timing
-from llm_core.generation.likelihood import likelihood
+from llm_core.generation.likelihood import Losses, sum_losses, target_losses
 from llm_core.models.counting import count_parameters
 from llm_core.text.token_set import TokenSet
 from llm_core.text.tokens import find_tokens
@@ -37,8 +38,8 @@ from llm_core.workspace.checkpoints import (
     thin_checkpoints,
     write_checkpoint,
 )
-from llm_core.workspace.commands import Command, read_commands
-from llm_core.workspace.job_record import JobRecord
+from llm_core.workspace.commands import RESUME, Command, read_commands
+from llm_core.workspace.job_record import FAILED, STOPPED, JobRecord
 from llm_core.workspace.leases import LeaseLost
 from llm_core.workspace.metrics import MetricsWriter, seal_metrics
 from llm_core.workspace.metrics_read import acks, segments
@@ -57,16 +58,22 @@ def run_training(workspace: Workspace, record: JobRecord, token: str, stop: Stop
         heartbeat.start()
         try:
             remove_partial(folder)
-            tokens = _tokens(workspace, config, progress, stop, heartbeat)
-            trainer = _trainer(folder, config, tokens, writer, progress)
-            heartbeat.moved()
             control = _Control(folder, writer, stop, heartbeat)
-            recorder = _Recorder(folder, token, writer, tokens, progress, timing)
+            tokens = _tokens(workspace, config, progress, control)
+            trainer = _trainer(folder, config, tokens, writer, progress)
+            recorder = _Recorder(folder, token, writer, tokens, progress, heartbeat, timing)
             result = train(trainer, [recorder], control)
             progress.phase = result.state
+        except LeaseLost:
+            raise
+        except Exception as error:
+            # The run folder alone must tell how the run ended; the caller tells the registry.
+            cancelled = isinstance(error, Cancelled)
+            reason, remedy = (CANCELLED, "") if cancelled else explain(error)
+            writer.record_state(STOPPED if cancelled else FAILED, reason=reason, remedy=remedy)
+            raise
         finally:
             heartbeat.stop()
-        writer.commit()
         summary = recorder.summary(trainer, result)
         writer.record_state(result.state, reason=result.reason, remedy=result.remedy, result=summary)
         writer.heartbeat(progress.to_dict())
@@ -90,34 +97,30 @@ class RunProgress:
         return {**self.values, "phase": self.phase, "detail": self.detail, "fraction": self.fraction}
 
 
-def _tokens(
-    workspace: Workspace, config: RunConfig, progress: RunProgress, stop: StopSignal, heartbeat: Heartbeat
-) -> TokenSet:
+def _tokens(workspace: Workspace, config: RunConfig, progress: RunProgress, control: _Control) -> TokenSet:
     """The encoded text; made first, in a process of its own, where it is not there yet."""
     found = find_tokens(workspace, config.data)
     if found is None:
-        _prepare(workspace, config.data, progress, stop, heartbeat)
+        _prepare(workspace, config.data, progress, control)
         found = find_tokens(workspace, config.data)
         assert found is not None, "preparing ended well, so the tokens are there"
     return found
 
 
-def _prepare(
-    workspace: Workspace, data: DataConfig, progress: RunProgress, stop: StopSignal, heartbeat: Heartbeat
-) -> None:
+def _prepare(workspace: Workspace, data: DataConfig, progress: RunProgress, control: _Control) -> None:
     """Cut the text in a child process, which alone loads the table library, and pass its progress on."""
     command = [sys.executable, "-m", "llm_core.text.prepare", str(workspace.root), data.model_dump_json()]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    paths = os.pathsep.join(path for path in sys.path if path)
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONSAFEPATH": "1"}
     last: dict[str, Any] = {}
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
     ) as child:
         assert child.stdout is not None
         for line in child.stdout:
-            if stop.requested:
+            if control.stop_is_wanted():
                 child.terminate()
                 raise Cancelled
-            heartbeat.moved()
             last = json.loads(line)
             if "phase" in last:
                 progress.phase = last["phase"]
@@ -153,7 +156,11 @@ def _trainer(
 
 
 class _Control:
-    """Reads commands at each step boundary, as cheaply as one look at a file's time."""
+    """Reads commands at each step boundary, as cheaply as one look at a file's time.
+
+    What was said before a person resumed the run is over. A stop that was acknowledged since then and lost its worker before it ended
+    still counts.
+    """
 
     def __init__(self, folder: Path, writer: MetricsWriter, stop: StopSignal, heartbeat: Heartbeat) -> None:
         self._folder = folder
@@ -162,18 +169,19 @@ class _Control:
         self._stop = stop
         self._heartbeat = heartbeat
         self._seen: tuple[int, int] | None = None
-        self._answered = {ack.command_id for ack in acks(folder)}
-        # What was said to an earlier attempt is answered or over; only later commands count.
-        self._after = max((command.rowid for command in read_commands(folder)), default=0)
+        said = read_commands(folder)
+        self._after = max((command.rowid for command in said if command.kind == RESUME), default=0)
+        answered = {ack.command_id for ack in acks(folder)}
+        self._answered = {command.id for command in said if command.id in answered and command.kind != "stop"}
+        self._waiting: list[Command] = []
 
     def poll(self, trainer: Trainer) -> Instruction:
-        if self._heartbeat.lease_is_lost:
-            raise LeaseLost("another worker holds this run")
-        self._heartbeat.moved()
+        self._alive()
         if self._stop.requested:
             return Instruction(stop=True, stop_reason="The process was asked to end.")
         stop, save = False, False
-        for command in self._new_commands():
+        waiting, self._waiting = [*self._waiting, *self._new_commands()], []
+        for command in waiting:
             stop |= command.kind == "stop"
             save |= command.kind == "checkpoint"
             known = command.kind in ("stop", "checkpoint")
@@ -181,6 +189,20 @@ class _Control:
                 command.id, known, trainer.step, reason="" if known else f"{command.kind} is not known here"
             )
         return Instruction(stop=stop, stop_reason="Stopped on request." if stop else "", checkpoint=save)
+
+    def stop_is_wanted(self) -> bool:
+        """Before there is a step to finish: whether the run should end now. A stop is acknowledged, all else waits for the loop."""
+        self._alive()
+        self._waiting += self._new_commands()
+        stops = [command for command in self._waiting if command.kind == "stop"]
+        for command in stops:
+            self._writer.ack(command.id, True, 0)
+        return bool(stops) or self._stop.requested
+
+    def _alive(self) -> None:
+        if self._heartbeat.lease_is_lost:
+            raise LeaseLost("another worker holds this run")
+        self._heartbeat.moved()
 
     def _new_commands(self) -> list[Command]:
         try:
@@ -201,13 +223,21 @@ class _Recorder(Observer):
     """Moments of the loop to points, samples, checkpoints and progress."""
 
     def __init__(
-        self, folder: Path, token: str, writer: MetricsWriter, tokens: TokenSet, progress: RunProgress, timing: Timing
+        self,
+        folder: Path,
+        token: str,
+        writer: MetricsWriter,
+        tokens: TokenSet,
+        progress: RunProgress,
+        heartbeat: Heartbeat,
+        timing: Timing,
     ) -> None:
         self._folder = folder
         self._token = token
         self._writer = writer
         self._tokens = tokens
         self._progress = progress
+        self._heartbeat = heartbeat
         self._timing = timing
         self._committed_at = 0.0
         self._last_val: tuple[float, float | None] | None = None
@@ -253,7 +283,9 @@ class _Recorder(Observer):
         limit = 0 if is_last else trainer.config.training.eval_tokens
         before = self._progress.phase
         self._progress.phase = "evaluating"
-        measured = likelihood(trainer.model, self._tokens.validation, self._tokens.tokenizer, limit_tokens=limit)
+        tokens = self._tokens.validation[: limit + 1] if limit else self._tokens.validation
+        losses = self._watched(target_losses(trainer.model, tokens))
+        measured = sum_losses(losses, tokens, self._tokens.tokenizer)
         self._progress.phase = before
         bits = measured.bits_per_byte
         self._last_val = (measured.loss, bits)
@@ -262,6 +294,12 @@ class _Recorder(Observer):
             self._writer.point("bits_per_byte", trainer.step, trainer.tokens, trainer.seconds, bits)
         self._progress.values = {**self._progress.values, "val_loss": measured.loss}
         self._writer.commit()
+
+    def _watched(self, losses: Iterator[Losses]) -> Iterator[Losses]:
+        """The losses as they come; a long evaluation is no standstill."""
+        for piece in losses:
+            self._heartbeat.moved()
+            yield piece
 
     def on_sample(self, trainer: Trainer) -> None:
         tokenizer = self._tokens.tokenizer
@@ -297,7 +335,7 @@ class _Recorder(Observer):
             "train_loss": result.train_loss if result.train_loss is not None else self._train_loss,
             "val_loss": val_loss,
             "bits_per_byte": bits,
-            "tokens_per_second": trainer.tokens / trainer.seconds if trainer.seconds else None,
+            "tokens_per_second": trainer.tokens_per_second,
             "seconds": trainer.seconds,
             "parameters": self._progress.values.get("parameters"),
         }

@@ -26,6 +26,13 @@ class Timing(Settings):
     heartbeat_seconds: float = setting(
         2.0, help="How often a worker says that it lives.", unit="seconds", minimum=0.05, maximum=600
     )
+    stall_seconds: float = setting(
+        300.0,
+        help="How long a worker may stand still within a step (compiling, say) before it counts as hung.",
+        unit="seconds",
+        minimum=0.2,
+        maximum=86_400,
+    )
     poll_seconds: float = setting(
         0.5, help="How often the supervisor looks at the queue.", unit="seconds", minimum=0.02, maximum=60
     )

@@ -21,7 +21,8 @@ from llm_core.workspace.json_files import json_text
 from llm_core.workspace.transactions import transaction
 
 FILE_NAME = "commands.db"
-COMMAND_KINDS = ("pause", "resume", "stop", "set", "checkpoint", "sample")
+RESUME = "resume"
+COMMAND_KINDS = ("pause", RESUME, "stop", "set", "checkpoint", "sample")
 BUSY_SECONDS = 10.0
 
 _TABLE = (

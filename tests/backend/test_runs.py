@@ -16,9 +16,10 @@ from safetensors.numpy import load_file
 from llm_core.backend.jobs import delete_run, resume_run, stop_job, submit_run
 from llm_core.backend.launcher import start_supervisor
 from llm_core.config.errors import Refused, UserError
+from llm_core.text.library import find_dataset
 from llm_core.workspace.checkpoints import find_checkpoint, list_checkpoints
 from llm_core.workspace.job_record import JobRecord
-from llm_core.workspace.metrics_read import read_points, samples, segments, surviving
+from llm_core.workspace.metrics_read import events, read_points, samples, segments, surviving
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
 from llm_core.workspace.runs import run_folder, summarise_run
@@ -118,7 +119,7 @@ def overrides(config: object) -> list[str]:
 def test_a_killed_worker_is_replaced_and_a_killed_supervisor_too(workspace: Workspace) -> None:
     record = submit_run(
         workspace,
-        tiny("lstm", "training.max_steps=3000", "training.checkpoint_interval=50", "training.eval_interval=5000"),
+        tiny("lstm", "training.max_steps=100000", "training.checkpoint_interval=50", "training.eval_interval=100000"),
     )
     folder = run_folder(workspace, record.id)
     wait_for("a checkpoint", lambda: list_checkpoints(folder))
@@ -129,9 +130,11 @@ def test_a_killed_worker_is_replaced_and_a_killed_supervisor_too(workspace: Work
     worker.send_signal(signal.SIGKILL)
     start_supervisor(workspace)
     wait_for("the second attempt", lambda: record_of(workspace, record.id).attempts == 2)
+    wait_for("the second attempt's own points", lambda: len(segments(folder)) == 2 and len(losses(folder)) > 60)
+    stop_job(workspace, record.id)
     done = wait_for_end(workspace, record.id)
-    assert done.state == "finished", done
-    assert [step for step, _ in losses(folder)] == list(range(1, 3001))
+    assert done.state == "stopped", done
+    assert [step for step, _ in losses(folder)] == list(range(1, done.result["steps"] + 1))
 
 
 def pids(workspace: Workspace) -> dict[int, str]:
@@ -165,6 +168,46 @@ def test_stop_saves_and_resume_goes_on(workspace: Workspace) -> None:
     again = wait_for_end(workspace, record.id)
     steps = [step for step, _ in losses(folder)]
     assert steps == list(range(1, again.result["steps"] + 1))
+
+
+def test_a_stop_given_while_the_run_starts_is_kept(workspace: Workspace) -> None:
+    endless = tiny("rnn", "training.max_steps=1000000", "training.eval_interval=1000000")
+    record = submit_run(workspace, endless)
+    wait_for("a worker", lambda: record_of(workspace, record.id).state != "queued")
+    stop_job(workspace, record.id)
+    stopped = wait_for_end(workspace, record.id)
+    assert stopped.state == "stopped", stopped
+    resume_run(workspace, record.id)
+    folder = run_folder(workspace, record.id)
+    wait_for("the run to go on: what was said before is over", lambda: len(losses(folder)) > 3)
+    stop_job(workspace, record.id)
+    assert wait_for_end(workspace, record.id).reason == "Stopped on request."
+
+
+def test_a_run_that_ends_while_a_page_reads_is_sealed_later(workspace: Workspace) -> None:
+    record = submit_run(workspace, tiny("gru", "training.max_steps=100000", "training.eval_interval=100000"))
+    folder = run_folder(workspace, record.id)
+    wait_for("some points", lambda: len(losses(folder)) > 3)
+    reader = sqlite3.connect(f"file:{folder / 'metrics.db'}?mode=ro", uri=True)
+    try:
+        assert reader.execute("SELECT count(*) FROM points").fetchone()[0] > 0
+        stop_job(workspace, record.id)
+        wait_for_end(workspace, record.id)
+        assert (folder / "metrics.db-wal").exists(), "a connected reader keeps the run from being sealed"
+    finally:
+        reader.close()
+    start_supervisor(workspace)
+    wait_for("one ordinary file", lambda: not (folder / "metrics.db-wal").exists())
+
+
+def test_a_run_that_never_began_says_why_in_its_own_folder(workspace: Workspace) -> None:
+    record = submit_run(workspace, tiny("transformer", "data.tokenizer=bpe:300", "training.max_steps=5"))
+    for path in (workspace.datasets / find_dataset(workspace, "letters").id).glob("*.arrow"):
+        path.write_bytes(b"nothing like a table")
+    done = wait_for_end(workspace, record.id)
+    assert done.state == "failed" and done.reason
+    told = [event.data for event in events(run_folder(workspace, record.id)) if event.kind == "state"]
+    assert (told[-1]["state"], told[-1]["reason"]) == ("failed", done.reason)
 
 
 def test_a_queued_run_can_be_cancelled(workspace: Workspace) -> None:
