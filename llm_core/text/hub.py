@@ -12,7 +12,7 @@ from typing import Any
 
 from llm_core.config.errors import NotFound, UserError
 from llm_core.text.progress import (
-    READING_TEXT,
+    READING_ROWS,
     CancelHook,
     ProgressHook,
     never_cancelled,
@@ -60,7 +60,7 @@ def read_hub(
             )
         if number % 256 == 0:
             stop_if_cancelled(cancelled)
-            progress(READING_TEXT, number, None)
+            progress(READING_ROWS, number, None)
         value = row.get(chosen)
         if value is not None and not isinstance(value, str):
             raise UserError(f"Row {number:,} of {name} holds no text in “{chosen}”", remedy="Choose another column")

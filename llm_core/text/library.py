@@ -15,8 +15,9 @@ from llm_core.config.errors import NameTaken, NotFound, Refused, UserError
 from llm_core.text import builtin
 from llm_core.text.cleaning import CleaningCounts, DocumentPart, clean
 from llm_core.text.dataset_record import DatasetRecord, ImportOptions, read_record, write_record
-from llm_core.text.folders import building, publish, published, remove_folder
+from llm_core.text.folders import building, folder_bytes, publish, published, remove_folder
 from llm_core.text.progress import (
+    STORING_TEXT,
     WRITING_TEXT,
     CancelHook,
     ProgressHook,
@@ -25,9 +26,9 @@ from llm_core.text.progress import (
     stop_if_cancelled,
 )
 from llm_core.text.sources import read_source, source_hash, source_kind
-from llm_core.text.splits import Split, plan_split
+from llm_core.text.splits import Split, check_split, plan_split
 from llm_core.text.statistics import StatisticsBuilder
-from llm_core.text.token_set import read_meta
+from llm_core.text.token_set import TokenMeta, read_meta
 from llm_core.workspace.paths import Workspace, check_name, safe_join
 
 LONGEST_PREVIEW_CHARACTERS = 4096
@@ -58,7 +59,7 @@ def import_corpus(
     """
     kind = source_kind(source, options)
     name = check_name(options.name or _default_name(source, kind))
-    given_hash = source_hash(source, options)
+    given_hash = source_hash(source, options, progress=progress, cancelled=cancelled)
     kept_options = options.model_copy(update={"kind": kind}).model_dump(exclude={"name"})
     same = _same_import(workspace, name, given_hash, kept_options)
     if same is not None:
@@ -81,7 +82,10 @@ def import_corpus(
         if same is not None:
             return same
         stop_if_cancelled(cancelled)
+        size_bytes = folder_bytes(folder)
+        progress(STORING_TEXT, 0, size_bytes)
         publish(folder, safe_join(workspace.datasets, record.id))
+        progress(STORING_TEXT, size_bytes, size_bytes)
     return record
 
 
@@ -212,12 +216,30 @@ def delete_dataset(workspace: Workspace, reference: str) -> int:
     record = find_dataset(workspace, reference)
     if not record.materialised:
         raise Refused("This built-in text takes no space yet", value=record.name, remedy="There is nothing to delete")
-    freed = remove_folder(dataset_folder(workspace, record))
-    for folder in published(workspace.tokens):
-        meta = read_meta(folder)
-        if meta is not None and meta.dataset_id == record.id:
-            freed += remove_folder(folder)
-    return freed
+    return sum(
+        remove_folder(folder) for folder in [dataset_folder(workspace, record), *_token_folders(workspace, record)]
+    )
+
+
+def deletable_bytes(workspace: Workspace, reference: str) -> int:
+    """What `delete_dataset` would free now; 0 for a built-in text that was never made."""
+    record = find_dataset(workspace, reference)
+    if not record.materialised:
+        return 0
+    return sum(
+        folder_bytes(folder) for folder in [dataset_folder(workspace, record), *_token_folders(workspace, record)]
+    )
+
+
+def cut_versions(workspace: Workspace, reference: str) -> list[TokenMeta]:
+    """The ways in which this text was cut into tokens so far."""
+    folders = _token_folders(workspace, find_dataset(workspace, reference))
+    return [meta for folder in folders if (meta := read_meta(folder)) is not None]
+
+
+def _token_folders(workspace: Workspace, record: DatasetRecord) -> list[Path]:
+    metas = ((folder, read_meta(folder)) for folder in published(workspace.tokens))
+    return [folder for folder, meta in metas if meta is not None and meta.dataset_id == record.id]
 
 
 def _store(
@@ -252,6 +274,7 @@ def _store(
         }
     )
     write_record(folder, record, builder.alphabet())
+    check_split(folder, record)
     return record
 
 

@@ -6,8 +6,11 @@ where progress is stored (`llm_core.workspace.job_progress`), throttling, which 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
+
+from llm_core.quantities import size
 
 ProgressHook = Callable[[str, int, int | None], None]
 """phase, how much is done, how much there is in all (None when unknown)."""
@@ -15,20 +18,33 @@ ProgressHook = Callable[[str, int, int | None], None]
 CancelHook = Callable[[], bool]
 """Whether the work should stop at its next convenience."""
 
+CHECKING_FILE: Final = "checking the file"
 READING_TEXT: Final = "reading text"
-"""Counts bytes of the file, or rows where a source has no size."""
-
+READING_ROWS: Final = "reading rows"
+"""For sources whose size in bytes says nothing: Parquet tables, data sets of the Hub."""
+STORING_TEXT: Final = "storing text"
 WRITING_TEXT: Final = "making text"
-"""Counts characters of a built-in text."""
-
+"""A built-in text."""
+READING_TRAINING_PART: Final = "reading the training part"
 LEARNING_MERGES: Final = "learning merges"
-"""Counts vocabulary entries."""
-
+"""Counts vocabulary entries; the library learns them in one go, so the count jumps from nothing to all."""
 CUTTING_TOKENS: Final = "cutting tokens"
-"""Counts characters."""
-
 COUNTING_TOKENS: Final = "counting tokens"
-"""Counts tokens."""
+
+UNITS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        CHECKING_FILE: "bytes",
+        READING_TEXT: "bytes",
+        READING_ROWS: "rows",
+        STORING_TEXT: "bytes",
+        WRITING_TEXT: "characters",
+        READING_TRAINING_PART: "characters",
+        LEARNING_MERGES: "entries",
+        CUTTING_TOKENS: "characters",
+        COUNTING_TOKENS: "tokens",
+    }
+)
+"""What each phase counts."""
 
 
 class Cancelled(Exception):
@@ -48,3 +64,16 @@ def stop_if_cancelled(cancelled: CancelHook) -> None:
     """Raise Cancelled when the hook says so."""
     if cancelled():
         raise Cancelled
+
+
+def progress_words(phase: str, done: int, total: int | None) -> str:
+    """`reading text, 12.1 MB of 1.12 GB`; a phase that counts nothing yet is named alone."""
+    if not done and not total:
+        return phase
+    unit = UNITS.get(phase, "")
+    of_total = "" if total is None else f" of {_counted(total, unit)}"
+    return f"{phase}, {_counted(done, unit)}{of_total}"
+
+
+def _counted(value: int, unit: str) -> str:
+    return size(value) if unit == "bytes" else f"{value:,} {unit}".rstrip()

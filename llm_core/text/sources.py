@@ -13,9 +13,16 @@ from llm_core.config.errors import UserError
 from llm_core.text.cleaning import DocumentPart
 from llm_core.text.dataset_record import ImportOptions, SourceKind
 from llm_core.text.hub import read_hub
-from llm_core.text.progress import CancelHook, ProgressHook, never_cancelled, no_progress
+from llm_core.text.progress import (
+    CHECKING_FILE,
+    CancelHook,
+    ProgressHook,
+    never_cancelled,
+    no_progress,
+    stop_if_cancelled,
+)
 from llm_core.text.tables import read_delimited, read_json_lines, read_parquet
-from llm_core.text.text_file import MAXIMUM_LINE_BYTES, check_file, read_text_file
+from llm_core.text.text_file import MAXIMUM_LINE_BYTES, READ_BYTES, check_file, read_text_file
 from llm_core.text.tokenizer_interface import refuse_surrogates
 
 _KINDS: dict[str, SourceKind] = {
@@ -76,14 +83,26 @@ def read_source(
     )
 
 
-def source_hash(source: str | Path, options: ImportOptions) -> str:
+def source_hash(
+    source: str | Path,
+    options: ImportOptions,
+    *,
+    progress: ProgressHook = no_progress,
+    cancelled: CancelHook = never_cancelled,
+) -> str:
     """SHA-256 of what was given; of its name alone for the Hub, whose data sets have revisions of their own."""
     if source_kind(source, options) in ("paste", "hub"):
         return hashlib.sha256(str(source).encode("utf-8", "surrogatepass")).hexdigest()
     path = Path(source).expanduser()
-    check_file(path)
+    size_bytes = check_file(path)
+    content, done = hashlib.sha256(), 0
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while data := file.read(READ_BYTES):
+            stop_if_cancelled(cancelled)
+            content.update(data)
+            done += len(data)
+            progress(CHECKING_FILE, done, size_bytes)
+    return content.hexdigest()
 
 
 def _pasted(text: str) -> str:

@@ -18,6 +18,10 @@ from llm_core.text.dataset_record import DatasetRecord, read_alphabet
 
 Side = Literal["train", "validation"]
 
+USUAL_VALIDATION_FRACTION = 0.1
+SHORTEST_WINDOW_TOKENS = 3
+"""The shortest context that a run may have, two tokens, and the one to predict."""
+
 _BIN_BITS = 20
 
 
@@ -77,9 +81,32 @@ def plan_split(folder: Path, record: DatasetRecord, fraction: float) -> Split:
     )
 
 
+def check_split(folder: Path, record: DatasetRecord) -> Split:
+    """The usual split of a text, if a run could use it at all.
+
+    Raises:
+        UserError: not even the shortest window fits into the part kept for validation, or nothing can be kept.
+    """
+    split = plan_split(folder, record, USUAL_VALIDATION_FRACTION)
+    if window_tokens(split) < SHORTEST_WINDOW_TOKENS:
+        raise UserError(
+            "The text is too short for one validation window",
+            value=f"{record.characters:,} characters, of which {split.validation_characters:,} would be for validation",
+            limit=f"at least {SHORTEST_WINDOW_TOKENS} for validation: the shortest context and the token after it",
+            remedy="Bring more text",
+        )
+    return split
+
+
+def window_tokens(split: Split) -> int:
+    """How many tokens the validation part has when every character is one: the most that any window can be given."""
+    ends = 0 if split.is_one_document else split.validation_documents
+    return split.validation_characters + ends
+
+
 def split_parts(folder: Path, split: Split) -> Iterator[SidePart]:
     """The whole text in its order, every stretch with its side."""
-    from llm_core.text.corpus_file import document_hashes, read_parts
+    from llm_core.text.corpus_file import read_parts
 
     if split.is_one_document:
         position = 0
@@ -91,13 +118,22 @@ def split_parts(folder: Path, split: Split) -> Iterator[SidePart]:
             if cut < len(text):
                 yield SidePart("validation", text[cut:], ends)
         return
-    sides = (side for hashes, _ in document_hashes(folder) for side in (hashes < np.uint64(split.hash_limit)).tolist())
-    is_new, is_validation = True, False
+    sides = document_sides(folder, split)
+    side: Side | None = None
     for text, ends in read_parts(folder):
-        if is_new:
-            is_validation = next(sides)
-        yield SidePart("validation" if is_validation else "train", text, ends)
-        is_new = ends
+        side = side or next(sides)
+        yield SidePart(side, text, ends)
+        if ends:
+            side = None
+
+
+def document_sides(folder: Path, split: Split) -> Iterator[Side]:
+    """The side of each document of a text with several, in their order."""
+    from llm_core.text.corpus_file import document_hashes
+
+    for hashes, _ in document_hashes(folder):
+        for is_validation in (hashes < np.uint64(split.hash_limit)).tolist():
+            yield "validation" if is_validation else "train"
 
 
 def _hash_limit(folder: Path, fraction: float) -> int:

@@ -23,6 +23,7 @@ from llm_core.text.tokenizer_interface import (
     END_OF_TEXT,
     ByteLengths,
     TokenArray,
+    TokenPiece,
     refuse_surrogates,
     tokenizer_id,
     unknown_characters_error,
@@ -123,6 +124,18 @@ class SubwordTokenizer:
                 ids = self.encode_array(text)
             arrays.append(ids)
         return arrays
+
+    def pieces(self, text: str) -> list[TokenPiece]:
+        refuse_surrogates(text)
+        found: list[TokenPiece] = []
+        for piece in encoding_pieces([text]):
+            encoding = self._tokenizer.encode(piece, add_special_tokens=False)
+            for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+                if token_id == self._unknown_id:
+                    found.append(TokenPiece(None, piece[start:end], piece[start:end].encode("utf-8")))
+                else:
+                    found.append(TokenPiece(token_id, self.token_text(token_id), self.token_bytes(token_id)))
+        return found
 
     def decode(self, ids: Iterable[int]) -> str:
         kept = [int(i) for i in ids if i not in self.special_ids]

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from llm_core.config.errors import UserError
 from llm_core.text.progress import (
-    READING_TEXT,
+    READING_ROWS,
     CancelHook,
     ProgressHook,
     never_cancelled,
@@ -122,7 +122,7 @@ def read_parquet(
     row = 0
     try:
         with parquet.ParquetFile(path) as table:
-            texts = [field.name for field in table.schema_arrow if _is_text(field.type)]
+            texts = [field.name for field in table.schema_arrow if is_text_type(field.type)]
             if column and column in table.schema_arrow.names and column not in texts:
                 kind = table.schema_arrow.field(column).type
                 raise UserError(
@@ -138,7 +138,7 @@ def read_parquet(
                 for value in batch.column(0):
                     row += 1
                     yield _cell_text(value.as_py(), f"Row {row:,}", chosen)
-                progress(READING_TEXT, row, total)
+                progress(READING_ROWS, row, total)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise UserError(
@@ -244,7 +244,8 @@ def _cell_text(value: object, place: str, column: str) -> str:
     return value
 
 
-def _is_text(kind: Any) -> bool:
+def is_text_type(kind: Any) -> bool:
+    """Whether a column of this Arrow type holds text, plain or as a dictionary."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(kind):

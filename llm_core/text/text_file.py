@@ -55,7 +55,13 @@ def check_file(path: Path) -> int:
         NotFound: nothing is there.
         UserError: a folder or device, unreadable, or empty.
     """
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except OSError as error:  # a name longer than the file system allows, a folder that may not be entered
+        raise UserError(
+            f"The file cannot be looked up: {error.strerror}", value=path, remedy="Check the path and its rights"
+        ) from error
+    if not exists:
         raise NotFound("There is no such file", value=path, remedy="Check the path")
     if path.is_dir():
         raise UserError("This is a folder", value=path, remedy="Give one file; join several with `cat`")

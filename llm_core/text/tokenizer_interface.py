@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,18 @@ END_OF_TEXT = "<|endoftext|>"
 
 TokenArray = npt.NDArray[np.int64]
 ByteLengths = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class TokenPiece:
+    """A stretch of text and the token that it became."""
+
+    token_id: int | None
+    """None where the tokenizer does not know the text."""
+    text: str
+    """For people, as `token_text`; the text itself where it is unknown."""
+    data: bytes
+    """The bytes that the token stands for."""
 
 
 class TextTokenizer(Protocol):
@@ -72,6 +85,10 @@ class TextTokenizer(Protocol):
 
     def encode_known(self, text: str) -> tuple[list[int], list[str]]:
         """The ids of what is known, and the distinct unknown pieces of text in the order of their appearance."""
+        ...
+
+    def pieces(self, text: str) -> list[TokenPiece]:
+        """The text cut, for showing: every stretch in its order, unknown ones included."""
         ...
 
     def decode(self, ids: Iterable[int]) -> str:

@@ -7,8 +7,10 @@ are no entries here: they are built for a text when it is cut into tokens (`toke
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +21,7 @@ from llm_core.text.folders import building, publish, published, remove_folder
 from llm_core.text.library import dataset_folder, ensure_dataset
 from llm_core.text.progress import (
     LEARNING_MERGES,
-    READING_TEXT,
+    READING_TRAINING_PART,
     CancelHook,
     ProgressHook,
     never_cancelled,
@@ -46,6 +48,7 @@ LARGEST_BPE_TEXT_CHARACTERS = 64 * 2**20
 TokenizerKind = Literal["char", "byte", "bpe"]
 RESERVED_NAMES = ("char", "byte", "bpe")
 _SHORTEST_PREFIX = 4
+_LOOK_SECONDS = 0.2
 
 
 class TokenizerRecord(BaseModel):
@@ -122,7 +125,7 @@ def train_tokenizer(
     """
     record = ensure_dataset(workspace, dataset_reference, progress=progress, cancelled=cancelled)
     shown_kind = f"bpe-{check_bpe_size(size)}" if kind == "bpe" else kind
-    name = _free_name(workspace, name or f"{shown_kind} {record.name}")
+    name = free_tokenizer_name(workspace, name or f"{shown_kind} {record.name}")
     folder = dataset_folder(workspace, record)
     tokenizer = build_tokenizer(
         folder, plan_split(folder, record, validation_fraction), kind, size, progress=progress, cancelled=cancelled
@@ -130,15 +133,19 @@ def train_tokenizer(
     return _keep(workspace, tokenizer, name, "trained", record.id, record.name)
 
 
-def import_tokenizer(workspace: Workspace, path: Path, name: str = "") -> TokenizerRecord:
+def import_tokenizer(
+    workspace: Workspace, path: Path, name: str = "", *, cancelled: CancelHook = never_cancelled
+) -> TokenizerRecord:
     """Keep a tokenizer.json (Hugging Face's format or ours) under a name; nothing in it is executed.
 
     Raises:
-        NameTaken, NotFound, UserError.
+        NameTaken, NotFound, UserError, Cancelled.
     """
     path = path.expanduser()
-    name = _free_name(workspace, name or path.stem)
-    return _keep(workspace, load_tokenizer_file(path), name, "imported")
+    name = free_tokenizer_name(workspace, name or path.stem)
+    tokenizer = load_tokenizer_file(path)
+    stop_if_cancelled(cancelled)
+    return _keep(workspace, tokenizer, name, "imported")
 
 
 def delete_tokenizer(workspace: Workspace, reference: str) -> int:
@@ -165,7 +172,7 @@ def build_tokenizer(
     if kind == "byte":
         return ByteTokenizer(end_of_text=not split.is_one_document)
     texts = _watched(_training_pieces(folder, split), split.train_characters, progress, cancelled)
-    tokenizer = train_bpe(_told_at_end(texts, progress, size), size)
+    tokenizer = _learn(texts, size, progress, cancelled)
     stop_if_cancelled(cancelled)
     progress(LEARNING_MERGES, tokenizer.vocabulary_size, size)
     return tokenizer
@@ -200,16 +207,35 @@ def _watched(texts: Iterable[str], total: int, progress: ProgressHook, cancelled
     for text in texts:
         stop_if_cancelled(cancelled)
         done += len(text)
-        progress(READING_TEXT, done, total)
+        progress(READING_TRAINING_PART, done, total)
         yield text
 
 
-def _told_at_end(texts: Iterable[str], progress: ProgressHook, size: int) -> Iterator[str]:
-    yield from texts
-    progress(LEARNING_MERGES, 0, size)
+def _learn(texts: Iterable[str], size: int, progress: ProgressHook, cancelled: CancelHook) -> SubwordTokenizer:
+    """BPE in a thread: the library learns in one call that nothing interrupts, so a cancelled one is left behind."""
+    outcome: Future[SubwordTokenizer] = Future()
+    is_read = threading.Event()
+
+    def read() -> Iterator[str]:
+        yield from texts
+        is_read.set()
+
+    def learn() -> None:
+        try:
+            outcome.set_result(train_bpe(read(), size))
+        except BaseException as error:  # raised again where the result is asked for
+            outcome.set_exception(error)
+
+    threading.Thread(target=learn, name="learn merges", daemon=True).start()
+    while not wait([outcome], timeout=_LOOK_SECONDS).done:
+        if is_read.is_set():
+            stop_if_cancelled(cancelled)
+            progress(LEARNING_MERGES, 0, size)
+    return outcome.result()
 
 
-def _free_name(workspace: Workspace, name: str) -> str:
+def free_tokenizer_name(workspace: Workspace, name: str) -> str:
+    """The name, if a new tokenizer may have it; NameTaken or UserError otherwise."""
     name = check_name(name)
     if name in RESERVED_NAMES or name.startswith("bpe:"):
         raise NameTaken(
@@ -245,7 +271,7 @@ def _keep(
         tokenizer_from_json(
             (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
         )  # what cannot be read back is not kept
-        _free_name(workspace, name)
+        free_tokenizer_name(workspace, name)
         publish(folder, safe_join(workspace.tokenizers, record.id))
     return record
 

@@ -12,13 +12,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from llm_core.config.errors import NotFound, UserError
+from llm_core.config.errors import UserError
 from llm_core.text.subword import SubwordTokenizer, train_bpe
+from llm_core.text.text_file import check_file
 from llm_core.text.tokenizer_interface import (
     END_OF_TEXT,
     ByteLengths,
     TextTokenizer,
     TokenArray,
+    TokenPiece,
     refuse_surrogates,
     tokenizer_id,
     unknown_characters_error,
@@ -80,6 +82,15 @@ class CharacterTokenizer:
     def _unknown(self, text: str, ids: np.ndarray) -> list[str]:
         return list(dict.fromkeys(text[position] for position in np.flatnonzero(ids == _UNKNOWN)))
 
+    def pieces(self, text: str) -> list[TokenPiece]:
+        ids = self._id_of_code[_code_points(text)].tolist()
+        return [
+            TokenPiece(
+                None if token_id == _UNKNOWN else token_id, character, character.encode("utf-8", "surrogatepass")
+            )
+            for character, token_id in zip(text, ids, strict=True)
+        ]
+
     def decode(self, ids: Iterable[int]) -> str:
         return "".join(self.characters[i] for i in ids if i not in self.special_ids)
 
@@ -132,6 +143,10 @@ class ByteTokenizer:
         surrogates = [character for character in text if 0xD800 <= ord(character) <= 0xDFFF]
         return list(text.encode("utf-8", "ignore")), list(dict.fromkeys(surrogates))
 
+    def pieces(self, text: str) -> list[TokenPiece]:
+        values = text.encode("utf-8", "ignore")
+        return [TokenPiece(value, self.token_text(value), bytes([value])) for value in values]
+
     def decode(self, ids: Iterable[int]) -> str:
         return bytes(i for i in ids if i not in self.special_ids).decode("utf-8", "replace")
 
@@ -180,9 +195,7 @@ def load_tokenizer_file(path: Path) -> TextTokenizer:
     Raises:
         UserError: no such file, larger than 64 MiB, not UTF-8, not JSON, or not a tokenizer.
     """
-    if not path.is_file():
-        raise NotFound("There is no such file", value=path)
-    size_bytes = path.stat().st_size
+    size_bytes = check_file(path)
     if size_bytes > MAXIMUM_TOKENIZER_BYTES:
         raise UserError(
             "The file is too large for a tokenizer",

@@ -29,6 +29,7 @@ from llm_core.text.library import (
     preview,
     preview_length,
 )
+from llm_core.text.progress import progress_words
 from llm_core.text.tokens import prepare_tokens
 from llm_core.workspace.paths import Workspace
 from tests.text.conftest import left_behind
@@ -174,7 +175,7 @@ def test_built_in_texts_are_there_and_the_same_every_time(workspace: Workspace) 
 
 
 def test_texts_are_found_by_id_name_title_and_prefix(workspace: Workspace) -> None:
-    record = import_corpus(workspace, "some text", ImportOptions(kind="paste", name="mine"))
+    record = import_corpus(workspace, "some text that is long enough", ImportOptions(kind="paste", name="mine"))
     for reference in (record.id, "mine", record.id[:4]):
         assert find_dataset(workspace, reference).id == record.id
     assert find_dataset(workspace, "Python language reference").id == "python-reference"
@@ -200,8 +201,8 @@ def test_a_deleted_text_takes_its_tokens_with_it(workspace: Workspace) -> None:
 
 
 def test_a_damaged_record_hides_one_text_only(workspace: Workspace) -> None:
-    first = import_corpus(workspace, "one text", ImportOptions(kind="paste", name="one"))
-    import_corpus(workspace, "two text", ImportOptions(kind="paste", name="two"))
+    first = import_corpus(workspace, "one text, long enough", ImportOptions(kind="paste", name="one"))
+    import_corpus(workspace, "two text, long enough", ImportOptions(kind="paste", name="two"))
     (workspace.datasets / first.id / "dataset.json").write_text("{", encoding="utf-8")
     assert [record.name for record in list_datasets(workspace) if not record.builtin] == ["two"]
 
@@ -211,11 +212,14 @@ def test_progress_counts_up_to_the_size_of_the_file(workspace: Workspace, tmp_pa
     path.write_text("a line of text\n" * 300_000, encoding="utf-8")
     seen: list[tuple[str, int, int | None]] = []
     import_corpus(workspace, path, ImportOptions(), progress=lambda *step: seen.append(step))
-    assert {phase for phase, _, _ in seen} == {"reading text"}
-    done = [count for _, count, _ in seen]
-    assert done == sorted(done)
-    assert len(done) > 3
-    assert {total for _, _, total in seen} == {path.stat().st_size}
+    assert list(dict.fromkeys(phase for phase, _, _ in seen)) == ["checking the file", "reading text", "storing text"]
+    for phase in ("checking the file", "reading text"):
+        done = [count for name, count, _ in seen if name == phase]
+        assert len(done) > 3
+        assert done == sorted(done)
+        assert done[-1] == path.stat().st_size
+        assert {total for name, _, total in seen if name == phase} == {path.stat().st_size}
+    assert progress_words(*seen[-1]).startswith("storing text, ")
 
 
 MEMORY_PROBE = """
@@ -226,6 +230,7 @@ from llm_core.config.data import DataConfig
 from llm_core.text.cleaning import CleaningOptions
 from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.library import import_corpus
+from llm_core.text.progress import progress_words
 from llm_core.text.tokens import prepare_tokens
 from llm_core.workspace.paths import open_workspace
 

@@ -210,7 +210,7 @@ def test_a_unigram_tokenizer_loads_and_gets_an_end_token(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no JSON"),
+        (b"", "empty"),
         (b"{not json", r"line 1, column 2"),
         (b"[1, 2]", "not an object"),
         (b'{"type": "character", "characters": ""}', "no characters"),

@@ -185,7 +185,7 @@ def test_tokenizers_are_kept_by_name(workspace: Workspace, tmp_path: Path) -> No
     phases: list[str] = []
     made = train_tokenizer(workspace, "story", "bpe", 300, progress=lambda phase, *_: phases.append(phase))
     assert (made.name, made.kind, made.vocabulary_size, made.dataset_name) == ("bpe-300 story", "bpe", 300, "story")
-    assert list(dict.fromkeys(phases)) == ["reading text", "learning merges"]
+    assert list(dict.fromkeys(phases)) == ["reading the training part", "learning merges"]
     tokenizer = open_tokenizer(workspace, "bpe-300 story")
     assert tokenizer.id == made.content_id
     assert len(first_merges(tokenizer, 5)) == 5
@@ -251,7 +251,13 @@ def test_the_process_says_how_far_it_is_and_where_the_tokens_are(workspace: Work
     assert (process.returncode, errors) == (0, "")
     *progress, last = [json.loads(line) for line in output.splitlines()]
     phases = list(dict.fromkeys(step["phase"] for step in progress))
-    assert phases == ["making text", "reading text", "learning merges", "cutting tokens", "counting tokens"]
+    assert phases == [
+        "making text",
+        "reading the training part",
+        "learning merges",
+        "cutting tokens",
+        "counting tokens",
+    ]
     found = find_tokens(workspace, config)
     assert found is not None
     assert last == {"key": found.key, "path": str(found.path)}
