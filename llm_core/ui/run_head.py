@@ -1,0 +1,104 @@
+"""The head of a run's page: its state in words, how far it is, the buttons that change it, and three figures.
+
+Shown anew every second while the run is under way. Not here: which run (`states.choose_run`), its curves (`live_plot.py`).
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from llm_core.backend.jobs import resume_run, stop_job
+from llm_core.quantities import duration, three_digits
+from llm_core.ui.guards import require_role
+from llm_core.ui.states import attempt, literal
+from llm_core.workspace.job_record import DIVERGED, FAILED, FINISHED, HELD, QUEUED, JobRecord
+from llm_core.workspace.paths import Workspace
+from llm_core.workspace.registry import Registry
+from llm_core.workspace.runs import RunSummary, summarise_run
+
+REFRESH_SECONDS = 1.0
+
+
+def run_head(workspace: Workspace, record: JobRecord) -> None:
+    """The head of one run. The whole page runs anew when the run's state changes."""
+    head = st.fragment(run_every=None if record.is_final else REFRESH_SECONDS)(_head)
+    head(workspace, record.id, record.state)
+
+
+def _head(workspace: Workspace, run_id: str, shown_state: str) -> None:
+    with Registry(workspace) as registry:
+        record = registry.get(run_id)
+    if record.state != shown_state:
+        st.rerun()
+    summary = summarise_run(workspace, record)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _button(workspace, record)
+        st.markdown(progress_line(record, summary), width="content")
+    share = summary.steps / summary.max_steps if summary.max_steps else None
+    if share is not None and not record.is_final:
+        st.progress(min(1.0, share))
+    if record.reason and record.state != FINISHED:
+        show = st.error if record.state in (FAILED, DIVERGED) else st.info
+        icon = ":material/error:" if record.state in (FAILED, DIVERGED) else ":material/info:"
+        show(literal(f"{record.state.capitalize()}: {record.reason} {record.remedy}".strip()), icon=icon)
+    _figures(record, summary)
+
+
+def _button(workspace: Workspace, record: JobRecord) -> None:
+    """Stop while there is something to stop, Resume where it can go on."""
+    asked = f"stopping-{record.id}-{record.attempts}"
+    if record.state in HELD or record.state == QUEUED:
+        is_stopping = bool(st.session_state.get(asked))
+        if st.button(
+            "Stopping…" if is_stopping else "Stop",
+            icon=":material/stop:",
+            key="stop-run",
+            disabled=is_stopping,
+            help="Finishes the step, saves a checkpoint and ends. Resume goes on from there.",
+        ):
+
+            def stop() -> None:
+                require_role()
+                stop_job(workspace, record.id, author="dashboard")
+
+            if attempt(stop):
+                st.session_state[asked] = True
+                st.rerun()
+    elif record.state != FINISHED and st.button(
+        "Resume", icon=":material/play_arrow:", key="resume-run", help="Goes on from the last checkpoint."
+    ):
+
+        def resume() -> None:
+            require_role()
+            resume_run(workspace, record.id)
+
+        if attempt(resume):
+            st.rerun()
+
+
+def progress_line(record: JobRecord, summary: RunSummary) -> str:
+    """State, phase, step and time left, as Markdown."""
+    parts = [f"**{record.state}**"]
+    phase = str(summary.progress.get("phase") or "")
+    if record.state in HELD and phase and phase != "training":
+        parts.append(literal(phase))
+    if summary.steps:
+        of = f" of {summary.max_steps:,} · {100 * summary.steps / summary.max_steps:.0f} %" if summary.max_steps else ""
+        parts.append(f"step {summary.steps:,}{of}")
+    left = summary.progress.get("eta_seconds")
+    if left is not None and record.state in HELD:
+        parts.append(f"{duration(left)} left")
+    return " · ".join(parts)
+
+
+def _figures(record: JobRecord, summary: RunSummary) -> None:
+    """Loss, speed, time: without borders, so that the three stand in one row on a phone."""
+    if summary.val_loss is None and not summary.tokens_per_second:
+        return
+    with st.container(horizontal=True):
+        if summary.val_loss is not None:
+            st.metric("Validation loss", f"{three_digits(summary.val_loss)} nats", width="content")
+        if summary.tokens_per_second:
+            st.metric("Speed", f"{three_digits(summary.tokens_per_second)} tokens/s", width="content")
+        if summary.seconds:
+            st.metric("Trained for", duration(summary.seconds), width="content")

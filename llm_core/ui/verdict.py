@@ -1,0 +1,96 @@
+"""Is this loss normal? The levels to compare it with, and one sentence of figures.
+
+Levels are in nats per token and come from the counts made while the text was cut: chance (ln V, every token equally likely) and the
+unigram level (knowing only how often each token occurs). Not here: drawing them (`live_plot.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from llm_core.quantities import loss_faces, three_digits
+from llm_core.text.token_set import TokenMeta
+from llm_core.ui.live_plot import Guide
+
+# Below this gap training and validation are told apart by noise alone.
+NOTABLE_GAP_NATS = 0.3
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What a loss is compared with, in nats per token."""
+
+    vocabulary_size: int
+    unigram_nats: float
+    bytes_per_token: float
+    token_word: str
+    """One token of this text, in words: character, byte or token."""
+
+    @property
+    def chance_nats(self) -> float:
+        """ln V."""
+        return math.log(self.vocabulary_size)
+
+
+def levels_of(meta: TokenMeta) -> Levels:
+    """The levels of a text as it was cut."""
+    return Levels(
+        meta.vocabulary_size, meta.unigram_entropy_nats, meta.bytes_per_token, token_word(meta.tokenizer_kind)
+    )
+
+
+def token_word(tokenizer_kind: str) -> str:
+    """What one token is called: a character, a byte, or a token."""
+    return {"char": "character", "byte": "byte"}.get(tokenizer_kind, "token")
+
+
+def guides(levels: Levels, unit: str) -> list[Guide]:
+    """The levels as lines in the unit of the chart: "nats", "perplexity" or "bits/byte"."""
+    size = levels.vocabulary_size
+    chance, unigram = (in_unit(nats, unit, levels) for nats in (levels.chance_nats, levels.unigram_nats))
+    chance_words = (
+        f"chance: ln {size:,} = {three_digits(chance)}" if unit == "nats" else f"chance: {three_digits(chance)}"
+    )
+    unigram_words = f"each {levels.token_word} by its frequency: {three_digits(unigram)}"
+    return [{"value": chance, "label": chance_words}, {"value": unigram, "label": unigram_words}]
+
+
+def in_unit(nats: float, unit: str, levels: Levels) -> float:
+    """A loss in nats per token, in another unit."""
+    if unit == "perplexity":
+        return math.exp(nats)
+    if unit == "bits/byte":
+        return nats / (math.log(2) * levels.bytes_per_token)
+    return nats
+
+
+def verdict(val_loss: float, train_loss: float | None, bits_per_byte: float | None, levels: Levels | None) -> str:
+    """The loss with its other faces, where it stands, and how validation compares with training.
+
+    Args:
+        val_loss, train_loss: nats per token.
+        levels: None when the text's counts are gone.
+    """
+    word = f"{levels.token_word}s" if levels else "tokens"
+    sentences = [loss_faces(val_loss, bits_per_byte, word) + "."]
+    if levels is not None:
+        sentences.append(_place(val_loss, levels))
+    if train_loss is not None and math.isfinite(train_loss):
+        gap = val_loss - train_loss
+        if gap > NOTABLE_GAP_NATS:
+            sentences.append(
+                f"Validation is {three_digits(gap)} above training: the model begins to learn its text by heart."
+            )
+        else:
+            sentences.append("Validation follows training.")
+    return " ".join(sentences)
+
+
+def _place(val_loss: float, levels: Levels) -> str:
+    counting = f"knowing only how often each {levels.token_word} occurs"
+    if val_loss < levels.unigram_nats:
+        return f"{three_digits(levels.unigram_nats - val_loss)} nats better than {counting}."
+    if val_loss < levels.chance_nats:
+        return f"Better than chance, not yet better than {counting}."
+    return "Not better than chance yet."

@@ -1,0 +1,41 @@
+"""The sentence under the chart, and its guide lines, against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from llm_core.ui.verdict import Levels, guides, in_unit, verdict
+
+LEVELS = Levels(vocabulary_size=65, unigram_nats=3.35, bytes_per_token=1.0, token_word="character")
+
+
+@pytest.mark.parametrize("unit", ["nats", "perplexity", "bits/byte"])
+def test_guides_stand_at_chance_and_at_the_unigram_level(unit: str) -> None:
+    chance, unigram = guides(LEVELS, unit)
+    expected = {
+        "nats": (math.log(65), 3.35),
+        "perplexity": (65.0, math.exp(3.35)),
+        "bits/byte": (math.log2(65), 3.35 / math.log(2)),
+    }
+    assert (chance["value"], unigram["value"]) == pytest.approx(expected[unit])
+    assert "chance" in chance["label"] and "each character by its frequency" in unigram["label"]
+
+
+def test_bits_per_byte_count_the_bytes_of_a_token() -> None:
+    wide = Levels(1000, 5.0, bytes_per_token=4.0, token_word="token")
+    assert in_unit(4 * math.log(2), "bits/byte", wide) == pytest.approx(1.0)
+
+
+def test_the_sentence_says_where_the_loss_stands() -> None:
+    assert "1.67 nats better than knowing only how often each character occurs" in verdict(1.68, 1.5, 2.42, LEVELS)
+    assert "as unsure as choosing among 5.37 characters" in verdict(1.68, 1.5, 2.42, LEVELS)
+    assert "not yet better than knowing" in verdict(4.0, None, None, LEVELS)
+    assert "Not better than chance yet" in verdict(4.2, None, None, LEVELS)
+
+
+def test_the_sentence_compares_validation_with_training() -> None:
+    assert "Validation follows training" in verdict(1.68, 1.5, None, LEVELS)
+    assert "0.680 above training" in verdict(1.68, 1.0, None, LEVELS)
+    assert "training" not in verdict(1.68, math.nan, None, None)
