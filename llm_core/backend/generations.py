@@ -1,73 +1,46 @@
 """Generations in flight: each has an id and a thread, is polled by number of token, and can be stopped; no text is ever lost.
 
-Not here: how text is written (`llm_core.generation.decoding`).
+Not here: how text is written (`llm_core.generation.decoding`), how it is kept (`generation_files.py`).
 """
 
 from __future__ import annotations
 
 import secrets
 import threading
+import time
 import traceback
 from collections import OrderedDict
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from llm_core.config.errors import NotFound, Refused
+from llm_core.backend.generation_files import GenerationFile, forget_oldest, read_generation
+from llm_core.config.errors import Refused
 from llm_core.config.sampling import SamplingConfig
-from llm_core.generation.decoding import Generation
-from llm_core.generation.text_model import NeuralTextModel
+from llm_core.generation.decoding import GeneratedToken, Generation
+from llm_core.generation.text_model import TextModel
+from llm_core.workspace.paths import Workspace
 
-_MAXIMUM_KEPT = 100
+_MAXIMUM_KEPT = 50
 _MAXIMUM_RUNNING = 4
 
 
 @dataclass
 class _InFlight:
+    id: str
     generation: Generation
-    step: int
+    asked: dict[str, Any]
     state: str = "running"
     error: str = ""
     tokens: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     stop: threading.Event = field(default_factory=threading.Event)
 
-
-class Generations:
-    """Starts, polls and stops. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[str, _InFlight] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def start(self, model: NeuralTextModel, prompt: list[int], settings: SamplingConfig, step: int) -> str:
-        """Begin a generation; raises Refused when too many are under way."""
-        stop = threading.Event()
-        flight = _InFlight(Generation(model, prompt, settings, stop.is_set), step, stop=stop)
-        with self._lock:
-            if sum(other.state == "running" for other in self._known.values()) >= _MAXIMUM_RUNNING:
-                raise Refused(
-                    "Several texts are being written already",
-                    limit=f"{_MAXIMUM_RUNNING} at once",
-                    remedy="Stop one, or wait",
-                )
-            generation_id = secrets.token_hex(8)
-            self._known[generation_id] = flight
-            while len(self._known) > _MAXIMUM_KEPT:
-                oldest = next((key for key, other in self._known.items() if other.state != "running"), None)
-                if oldest is None:
-                    break
-                del self._known[oldest]
-        threading.Thread(target=_write, args=(flight,), daemon=True).start()
-        return generation_id
-
-    def poll(self, generation_id: str, after: int) -> dict[str, Any]:
-        """Everything about one generation, with its tokens from number `after` on."""
-        flight = self._find(generation_id)
-        state = flight.state  # before the tokens, so that a final state comes with all of them
-        generation = flight.generation
+    def figures(self) -> dict[str, Any]:
+        """Everything but the tokens."""
+        generation = self.generation
         return {
-            "id": generation_id,
-            "state": state,
-            "tokens": flight.tokens[after:],
+            "id": self.id,
+            "state": self.state,
             "text": generation.text,
             "prompt_tokens": len(generation.prompt),
             "new_tokens": generation.num_tokens,
@@ -76,45 +49,96 @@ class Generations:
             "seed": generation.seed,
             "finish": generation.finish,
             "truncated": generation.truncated,
-            "step": flight.step,
-            "error": flight.error,
+            "step": self.asked["step"],
+            "error": self.error,
         }
 
-    def stop(self, generation_id: str) -> None:
-        """End it after its present token."""
-        self._find(generation_id).stop.set()
 
-    def stop_all(self) -> None:
-        """End all of them."""
+class Generations:
+    """Starts, polls and stops. Thread-safe."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._known: OrderedDict[str, _InFlight] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def start(self, model: TextModel, prompt: list[int], settings: SamplingConfig, asked: Mapping[str, Any]) -> str:
+        """Begin a generation.
+
+        Args:
+            asked: what the request was, JSON values, kept beside the text: `run_id`, `run_name`, `step`, `prompt`, `settings`.
+
+        Raises:
+            Refused: too many are under way.
+        """
+        stop = threading.Event()
+        generation = Generation(model, prompt, settings, stop.is_set)
+        generation_id = secrets.token_hex(8)
+        facts = {**asked, "prompt_tokens": len(generation.prompt), "seed": generation.seed}
+        flight = _InFlight(generation_id, generation, facts, stop=stop)
+        with self._lock:
+            if sum(other.state == "running" for other in self._known.values()) >= _MAXIMUM_RUNNING:
+                raise Refused(
+                    "Several texts are being written already",
+                    limit=f"{_MAXIMUM_RUNNING} at once",
+                    remedy="Stop one, or wait",
+                )
+            self._known[generation_id] = flight
+            ended = [key for key, other in self._known.items() if other.state != "running"]
+            for key in ended[: max(0, len(self._known) - _MAXIMUM_KEPT)]:
+                del self._known[key]
+        file = GenerationFile(self._workspace, generation_id, facts)
+        forget_oldest(self._workspace)
+        threading.Thread(target=_write, args=(flight, file), daemon=True).start()
+        return generation_id
+
+    def poll(self, generation_id: str, after: int) -> dict[str, Any]:
+        """Everything about one generation, with its tokens from number `after` on; raises NotFound when there is none."""
+        with self._lock:
+            flight = self._known.get(generation_id)
+        if flight is None:
+            return read_generation(self._workspace, generation_id).answer(after)
+        figures = flight.figures()  # before the tokens, so that a final state comes with all of them
+        return {**figures, "tokens": flight.tokens[after:]}
+
+    def stop(self, generation_id: str) -> None:
+        """End it after its present token; one that is not being written stays as it is."""
+        with self._lock:
+            flight = self._known.get(generation_id)
+        if flight is not None:
+            flight.stop.set()
+
+    def stop_all(self, wait_seconds: float = 2.0) -> None:
+        """End all of them, and give each a moment to write its end."""
         with self._lock:
             for flight in self._known.values():
                 flight.stop.set()
+        deadline = time.monotonic() + wait_seconds
+        while self.are_running() and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def are_running(self) -> bool:
         """Whether anything is being written."""
         with self._lock:
             return any(flight.state == "running" for flight in self._known.values())
 
-    def _find(self, generation_id: str) -> _InFlight:
-        with self._lock:
-            flight = self._known.get(generation_id)
-        if flight is None:
-            raise NotFound("This generation is no longer known", value=generation_id, remedy="Generate again")
-        return flight
 
-
-def _write(flight: _InFlight) -> None:
+def _write(flight: _InFlight, file: GenerationFile) -> None:
+    state = "failed"
     try:
         for token in flight.generation:
-            alternatives = [
-                {"text": other.text, "p": other.probability, "id": other.token} for other in token.alternatives
-            ]
-            values = asdict(token)
-            flight.tokens.append(
-                {"id": token.token, "text": token.text, "p": values["probability"], "alternatives": alternatives}
-            )
-        flight.state = "stopped" if flight.generation.finish == "cancelled" else "done"
+            shown = _shown(token)
+            file.token(shown)
+            flight.tokens.append(shown)
+        state = "stopped" if flight.generation.finish == "cancelled" else "done"
     except Exception as error:  # the thread ends here; the page must learn why
         traceback.print_exc()
         flight.error = str(error) or type(error).__name__
-        flight.state = "failed"
+    file.end({**flight.figures(), "state": state})
+    flight.state = state
+
+
+def _shown(token: GeneratedToken) -> dict[str, Any]:
+    """As `llm_core/ui/token_view.py` shows it."""
+    alternatives = [{"text": other.text, "p": other.probability, "id": other.token} for other in token.alternatives]
+    return {"id": token.token, "text": token.text, "p": token.probability, "alternatives": alternatives}

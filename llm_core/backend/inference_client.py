@@ -1,21 +1,26 @@
 """Asking the inference process: generate, look inside, score. Free of torch; used by the web server and by tests.
 
-The process is started on demand and ends itself after a while without questions. Not here: the answers (`inference_server.py`).
+The process is started on demand and ends itself after a while without questions. What it has written is read from disk when it
+is no longer there. Not here: the answers (`inference_methods.py`).
 """
 
 from __future__ import annotations
 
+import subprocess
 import time
 from typing import Any
 
 from llm_core.backend import wire
+from llm_core.backend.generation_files import KeptGeneration, read_generation
 from llm_core.backend.launcher import start_detached
-from llm_core.config.errors import UserError
+from llm_core.config.errors import NotFound, Refused, UserError
 from llm_core.config.sampling import SamplingConfig
 from llm_core.workspace.locks import is_locked
 from llm_core.workspace.paths import Workspace
 
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0
+_ATTEMPTS = 2
+_KINDS: dict[str, type[UserError]] = {"NotFound": NotFound, "Refused": Refused}
 
 
 class InferenceClient:
@@ -25,29 +30,23 @@ class InferenceClient:
         self.workspace = workspace
 
     def request(self, method: str, *, timeout_seconds: float = 60.0, **parameters: Any) -> dict[str, Any]:
-        """One question, one answer.
+        """One question, one answer; the process is started when there is none.
 
         Raises:
-            UserError: what the process answers with when the question cannot be answered, or when it does not start.
+            UserError: what the process answers with when the question cannot be answered, or that it does not answer.
         """
         message = wire.encode({"method": method, "parameters": parameters})
-        try:
-            answer = self._exchange(message, timeout_seconds)
-        except (FileNotFoundError, ConnectionError):
-            self._start()
+        for attempt in range(_ATTEMPTS):
             try:
-                answer = self._exchange(message, timeout_seconds)
+                return _result(self._exchange(message, timeout_seconds))
+            except (FileNotFoundError, ConnectionError) as error:
+                # It is not there, or is leaving because nobody has asked for a while.
+                if attempt + 1 == _ATTEMPTS:
+                    raise self._silent(error) from error
+                self._start()
             except OSError as error:
                 raise self._silent(error) from error
-        except (OSError, ValueError) as error:
-            raise self._silent(error) from error
-        if "error" in answer:
-            error = answer["error"]
-            raise UserError(
-                error["what"], value=error.get("value"), limit=error.get("limit"), remedy=error.get("remedy") or ""
-            )
-        result: dict[str, Any] = answer["result"]
-        return result
+        raise AssertionError("the last attempt returns or raises")
 
     def start_generation(self, run_id: str, step: int | None, prompt: str, settings: SamplingConfig) -> str:
         """Begin to write; returns the id to poll. `step` None takes the newest checkpoint, also of a run in training."""
@@ -57,12 +56,32 @@ class InferenceClient:
         return str(answer["id"])
 
     def poll_generation(self, generation_id: str, after: int = 0) -> dict[str, Any]:
-        """State, text and the tokens from number `after` on."""
-        return self.request("poll", id=generation_id, after=after)
+        """State, text and the tokens from number `after` on; `state` is `running`, `done`, `stopped` or `failed`.
 
-    def stop_generation(self, generation_id: str) -> dict[str, Any]:
-        """Ask it to end after its present token; what is written stays."""
-        return self.request("stop", id=generation_id)
+        Raises:
+            NotFound: there is no such generation, or it was so long ago that it is no longer kept.
+        """
+        message = wire.encode({"method": "poll", "parameters": {"id": generation_id, "after": after}})
+        try:
+            return _result(self._exchange(message, 20.0))
+        except (FileNotFoundError, ConnectionError):
+            return read_generation(self.workspace, generation_id).answer(after)
+        except OSError:
+            return read_generation(self.workspace, generation_id).answer(after, is_alive=True)
+
+    def stop_generation(self, generation_id: str) -> None:
+        """Ask it to end after its present token; what is written stays. Nothing happens when nobody is writing it."""
+        message = wire.encode({"method": "stop", "parameters": {"id": generation_id}})
+        try:
+            _result(self._exchange(message, 20.0))
+        except (FileNotFoundError, ConnectionError):
+            return
+        except OSError as error:
+            raise self._silent(error) from error
+
+    def kept_generation(self, generation_id: str) -> KeptGeneration:
+        """What was asked and what was written so far, from disk; raises NotFound."""
+        return read_generation(self.workspace, generation_id)
 
     def next_token(self, run_id: str, step: int | None, prompt: str, settings: SamplingConfig) -> dict[str, Any]:
         """The likeliest next tokens before and after temperature and cuts."""
@@ -70,9 +89,9 @@ class InferenceClient:
             "next_token", run_id=run_id, step=step, prompt=prompt, settings=settings.model_dump(mode="json")
         )
 
-    def attention(self, run_id: str, step: int | None, text: str) -> dict[str, Any]:
-        """Exact attention of every layer and head: tokens, weights [L, H, T, T], scores and their chance levels."""
-        return self.request("attention", run_id=run_id, step=step, text=text)
+    def attention(self, run_id: str, step: int | None, text: str, layer: int = 0) -> dict[str, Any]:
+        """Attention: tokens, `thumbnails` of all heads [L, H, S, S], exact `weights` of one layer [H, T, T], scores and chance."""
+        return self.request("attention", run_id=run_id, step=step, text=text, layer=layer)
 
     def influence(self, run_id: str, step: int | None, text: str) -> dict[str, Any]:
         """How much each token moves each later prediction: tokens, weights [T, T]."""
@@ -94,12 +113,14 @@ class InferenceClient:
     def _start(self) -> None:
         """Start the process unless another caller has, and wait until it listens."""
         workspace = self.workspace
-        if not is_locked(workspace.inference_lock):
-            start_detached(
-                "llm_core.backend.inference_server", ["--workspace", str(workspace.root)], workspace.inference_log
-            )
+        started: subprocess.Popen[bytes] | None = None
         deadline = time.monotonic() + _START_SECONDS
         while True:
+            # One that is leaving holds the lock for a moment and no longer listens: it is waited for, then replaced.
+            if (started is None or started.poll() is not None) and not is_locked(workspace.inference_lock):
+                started = start_detached(
+                    "llm_core.backend.inference_server", ["--workspace", str(workspace.root)], workspace.inference_log
+                )
             try:
                 wire.connect(workspace.inference_socket, 5.0).close()
             except OSError as error:
@@ -110,8 +131,18 @@ class InferenceClient:
                 return
 
     def _silent(self, error: Exception) -> UserError:
+        what = "The inference process does not answer"
+        if isinstance(error, TimeoutError):
+            what = "The inference process takes too long: the machine is busy or the text is long for this model"
         return UserError(
-            "The inference process does not answer",
-            value=str(error),
-            remedy=f"Its log is {self.workspace.inference_log}",
+            what, value=str(error), remedy=f"Try again, or with less text; its log is {self.workspace.inference_log}"
         )
+
+
+def _result(answer: dict[str, Any]) -> dict[str, Any]:
+    if "error" in answer:
+        error = answer["error"]
+        kind = _KINDS.get(error.get("kind", ""), UserError)
+        raise kind(error["what"], value=error.get("value"), limit=error.get("limit"), remedy=error.get("remedy") or "")
+    result: dict[str, Any] = answer["result"]
+    return result

@@ -45,13 +45,18 @@ def _decode_array(value: dict[str, Any]) -> Any:
 
 
 def read_line(connection: socket.socket, limit_bytes: int) -> bytes:
-    """Everything up to the first line break; ValueError when it is longer than the limit or the other side leaves early."""
+    """Everything up to the first line break.
+
+    Raises:
+        ConnectionError: the other side left before the end of the line.
+        ValueError: the line is longer than the limit.
+    """
     pieces: list[bytes] = []
     size_bytes = 0
     while True:
         piece = connection.recv(1 << 16)
         if not piece:
-            raise ValueError("the other side closed the connection before the end of the line")
+            raise ConnectionResetError("the other side left before the end of the line")
         pieces.append(piece)
         size_bytes += len(piece)
         if piece.endswith(b"\n"):

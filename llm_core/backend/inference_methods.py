@@ -1,0 +1,178 @@
+"""What the inference process can be asked, one method each. Numbers from outside are bounded here.
+
+Not here: the socket and the life of the process (`inference_server.py`), generations in flight (`generations.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from llm_core.backend.generations import Generations
+from llm_core.backend.model_cache import ModelCache
+from llm_core.config.errors import UserError
+from llm_core.config.run import user_error
+from llm_core.config.sampling import SamplingConfig
+from llm_core.generation.decoding import starting_tokens
+from llm_core.generation.likelihood import target_losses
+from llm_core.generation.sampling import compare_candidates
+from llm_core.generation.text_model import NeuralTextModel
+from llm_core.inspection.influence import influence_map
+from llm_core.inspection.overview import attention_overview
+from llm_core.inspection.units import recurrent_units
+from llm_core.models.loading import LoadedModel
+from llm_core.workspace.paths import Workspace
+
+METHODS = frozenset({"ping", "start", "poll", "stop", "next_token", "attention", "influence", "units", "score"})
+MAXIMUM_INSPECTED_TOKENS = 512
+MAXIMUM_PROMPT_CHARACTERS = 200_000
+
+
+class Methods:
+    """Everything that can be asked; parameters come from outside."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.models = ModelCache(workspace)
+        self.generations = Generations(workspace)
+
+    def ping(self) -> dict[str, Any]:
+        """That the process lives, and how many models it holds."""
+        return {"pid": os.getpid(), "models": len(self.models)}
+
+    def start(self, run_id: str, step: int | None, prompt: str, settings: dict[str, Any]) -> dict[str, Any]:
+        """Begin to write."""
+        loaded, at_step = self.models.get(run_id, step)
+        tokens = loaded.tokenizer.encode(_bounded(prompt))
+        chosen = _settings(settings)
+        asked = {
+            "run_id": run_id,
+            "run_name": loaded.config.name,
+            "step": at_step,
+            "prompt": prompt,
+            "settings": chosen.model_dump(mode="json"),
+        }
+        model = NeuralTextModel(loaded.model, loaded.tokenizer)
+        return {"id": self.generations.start(model, tokens, chosen, asked)}
+
+    def poll(self, id: str, after: int = 0) -> dict[str, Any]:
+        """Figures of a generation, and its tokens from number `after` on."""
+        return self.generations.poll(id, max(0, after))
+
+    def stop(self, id: str) -> dict[str, Any]:
+        """End a generation."""
+        self.generations.stop(id)
+        return {"id": id}
+
+    def next_token(self, run_id: str, step: int | None, prompt: str, settings: dict[str, Any]) -> dict[str, Any]:
+        """The likeliest next tokens, before and after the settings."""
+        loaded, at_step = self.models.get(run_id, step)
+        tokens = loaded.tokenizer.encode(_bounded(prompt)) or starting_tokens(loaded.tokenizer)
+        logits_V = NeuralTextModel(loaded.model, loaded.tokenizer).start(len(tokens)).read(tokens)
+        candidates = compare_candidates(logits_V, set(tokens), _settings(settings))
+        return {
+            "step": at_step,
+            "tokens": [
+                {
+                    "id": candidate.token,
+                    "text": loaded.tokenizer.token_text(candidate.token),
+                    "p": candidate.probability,
+                    "p_after": candidate.candidate_probability,
+                    "kept": candidate.candidate_probability > 0,
+                }
+                for candidate in candidates
+            ],
+        }
+
+    def attention(self, run_id: str, step: int | None, text: str, layer: int = 0) -> dict[str, Any]:
+        """All heads small, one layer's exactly, measures of all."""
+        loaded, at_step = self.models.get(run_id, step)
+        if loaded.model.is_recurrent:
+            raise UserError("A recurrent network has no attention", remedy="Look at its influence map and its units")
+        tokens = _inspected(loaded, text)
+        overview = attention_overview(loaded.model, tokens, layer)
+        return {
+            "step": at_step,
+            "tokens": _names(loaded, tokens),
+            "thumbnails": overview.thumbnails_LHSS,
+            "weights": overview.layer_HTT,
+            "scores": {
+                name: {"values": score.values_LH, "chance": score.chance, "sentence": score.sentence}
+                for name, score in overview.scores.items()
+            },
+        }
+
+    def influence(self, run_id: str, step: int | None, text: str) -> dict[str, Any]:
+        """How much each token moves each later prediction."""
+        loaded, at_step = self.models.get(run_id, step)
+        tokens = _inspected(loaded, text)
+        weights_TT = influence_map(loaded.model, tokens)
+        return {"step": at_step, "tokens": _names(loaded, tokens), "weights": weights_TT}
+
+    def units(self, run_id: str, step: int | None, text: str) -> dict[str, Any]:
+        """Hidden units of a recurrent network over the text."""
+        loaded, at_step = self.models.get(run_id, step)
+        tokens = _inspected(loaded, text)
+        units = recurrent_units(loaded.model, tokens)
+        return {
+            "step": at_step,
+            "tokens": _names(loaded, tokens),
+            "states": units.states_LTU,
+            "order": units.order_LU,
+            "gates": units.gates,
+        }
+
+    def score(self, run_id: str, step: int | None, text: str) -> dict[str, Any]:
+        """How likely a text is, token by token."""
+        loaded, at_step = self.models.get(run_id, step)
+        tokens = loaded.tokenizer.encode(_bounded(text))
+        losses = np.concatenate(list(target_losses(loaded.model, np.array(tokens))))
+        probabilities = [None, *np.exp(-losses.astype(np.float64)).tolist()]
+        return {
+            "step": at_step,
+            "tokens": [
+                {"id": token, "text": loaded.tokenizer.token_text(token), "p": probability}
+                for token, probability in zip(tokens, probabilities, strict=True)
+            ],
+            "nats": float(losses.sum(dtype=np.float64)),
+        }
+
+
+def _names(loaded: LoadedModel, tokens: list[int]) -> list[str]:
+    return [loaded.tokenizer.token_text(token) for token in tokens]
+
+
+def _inspected(loaded: LoadedModel, text: str) -> list[int]:
+    limit = MAXIMUM_INSPECTED_TOKENS
+    if not loaded.model.is_recurrent:
+        limit = min(limit, loaded.model.context_length)
+    tokens = loaded.tokenizer.encode(_bounded(text))
+    if not 2 <= len(tokens) <= limit:
+        is_long = len(tokens) > limit
+        raise UserError(
+            "The text is too long to be looked at as a whole" if is_long else "The text is too short to be looked at",
+            value=f"{len(tokens):,} token{'' if len(tokens) == 1 else 's'}",
+            limit=f"2 to {limit:,} tokens",
+            remedy="Choose a shorter piece" if is_long else "Write a little more",
+        )
+    return tokens
+
+
+def _bounded(text: str) -> str:
+    if len(text) > MAXIMUM_PROMPT_CHARACTERS:
+        raise UserError(
+            "The text is too long",
+            value=f"{len(text):,} characters",
+            limit=f"{MAXIMUM_PROMPT_CHARACTERS:,} characters",
+            remedy="Use `glassbox score --file` for long texts",
+        )
+    return text
+
+
+def _settings(values: dict[str, Any]) -> SamplingConfig:
+    try:
+        return SamplingConfig.model_validate(values)
+    except ValidationError as error:
+        raise user_error(error) from error
