@@ -1,11 +1,13 @@
-# Every target does its own set-up on a fresh machine that has Python 3.11 or newer.
+# Every target does its own set-up on a fresh machine that has Python 3.11 or newer: `make run` is enough.
+# Another Python: `PYTHON=python3.12 make run`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-run
 READY_DEV := $(VENV)/.ready-dev
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test lint e2e docs clean
+.PHONY: run test lint e2e bench gpu-check docs wheel clean
 
 run: $(READY)
 	@exec $(BIN)/glassbox
@@ -23,18 +25,37 @@ lint: $(READY_DEV)
 e2e: $(READY_DEV)
 	$(BIN)/python -m pytest -m e2e
 
+bench: $(READY_DEV)
+	$(BIN)/python -m benchmarks
+
+# On a machine whose own Python has torch already (a GPU server, say), `PYTHON=python3 make gpu-check` installs nothing.
+ifeq ($(origin PYTHON),file)
+gpu-check: $(READY)
+	@$(BIN)/python benchmarks/gpu_check.py
+else
+gpu-check:
+	@$(PYTHON) benchmarks/gpu_check.py
+endif
+
 docs: $(READY_DEV)
 	$(BIN)/python -m llm_core.cli presets --settings-table > docs/settings.md
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+wheel: $(READY_DEV)
+	$(BIN)/python -m build
 
-$(READY): pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Glassbox needs Python 3.11 or newer, and there is no $(PYTHON) here. Install it, or name another: PYTHON=/path/to/python3.11 make run"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Glassbox needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: PYTHON=python3.11 make run"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make an environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+$(READY): pyproject.toml setup.py constraints.txt | $(VENV)/bin/python
+	@echo "Installing what Glassbox needs into $(VENV) (a few minutes the first time) …"
+	@$(PIP) -e .
 	@touch $@
 
-$(READY_DEV): pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,dev]"
+$(READY_DEV): pyproject.toml setup.py constraints.txt | $(VENV)/bin/python
+	@echo "Installing what Glassbox and its tests need into $(VENV) (a few minutes the first time) …"
+	@$(PIP) -e ".[test,dev]"
 	@touch $@ $(READY)
 
 clean:
