@@ -94,18 +94,12 @@ def store_speed(workspace: Workspace, config: RunConfig, vocabulary_size: int, r
     """Keep a measurement for the next estimate of the same configuration; the newest 200 stay."""
     path = workspace.root / _SPEEDS_FILE
     known = read_json(path) or {}
-    known[_speed_key(config, vocabulary_size)] = result
+    known[speed_key(config, vocabulary_size)] = result
     write_json(path, dict(list(known.items())[-200:]))
 
 
-def has_measured_speed(workspace: Workspace, config: RunConfig) -> bool:
-    """Whether a probe of this configuration has been kept."""
-    key = _speed_key(config, guess_vocabulary_size(workspace, config.data))
-    return key in (read_json(workspace.root / _SPEEDS_FILE) or {})
-
-
-def _speed_key(config: RunConfig, vocabulary_size: int) -> str:
-    """Everything that changes the speed, and nothing else."""
+def speed_key(config: RunConfig, vocabulary_size: int) -> str:
+    """A short name for everything that changes the speed, and nothing else."""
     parts = [
         config.model.model_dump(),
         vocabulary_size,
@@ -123,7 +117,7 @@ def _speed(
     workspace: Workspace, config: RunConfig, vocabulary_size: int, flops: int
 ) -> tuple[float, float, float, Literal["measured", "formula"]]:
     known = read_json(workspace.root / _SPEEDS_FILE) or {}
-    measured = known.get(_speed_key(config, vocabulary_size))
+    measured = known.get(speed_key(config, vocabulary_size))
     if isinstance(measured, dict):
         # Steps of a probe are alike; a run of minutes meets a busier machine too.
         return (

@@ -24,6 +24,8 @@ class Readiness:
 
     blocking: list[UserError]
     warnings: list[UserError]
+    can_be_estimated: bool = True
+    """False where text or tokenizer do not exist, so that the size of the vocabulary is unknown."""
 
 
 def check_readiness(workspace: Workspace, config: RunConfig) -> Readiness:
@@ -34,7 +36,7 @@ def check_readiness(workspace: Workspace, config: RunConfig) -> Readiness:
         dataset = find_dataset(workspace, config.data.dataset)
         vocabulary_size = guess_vocabulary_size(workspace, config.data)
     except UserError as error:
-        return Readiness([error], [])
+        return Readiness([error], [], can_be_estimated=False)
     characters = dataset.characters
     validation_characters = int(characters * config.data.validation_fraction)
     if (

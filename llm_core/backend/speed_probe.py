@@ -16,12 +16,16 @@ import numpy as np
 from llm_core.backend.estimates import store_speed
 from llm_core.backend.vocabulary import guess_vocabulary_size
 from llm_core.config.run import RunConfig
+from llm_core.text.progress import Cancelled, stop_if_cancelled
 from llm_core.training.trainer import Trainer
+from llm_core.workspace.job_record import HELD, QUEUED
 from llm_core.workspace.paths import Workspace
+from llm_core.workspace.registry import Registry
 
 _WARM_UP_STEPS = 3
 _MEASURED_SECONDS = 3.0
 _MEASURED_STEPS = 200
+_LOOK_SECONDS = 0.5
 
 
 def measure_speed(
@@ -30,21 +34,36 @@ def measure_speed(
     report: Callable[[str, int, int | None], None],
     cancelled: Callable[[], bool],
 ) -> dict[str, Any]:
-    """Tokens per second of steps after warming up: median, and the quarter and three-quarter marks as a range."""
+    """Tokens per second of steps after warming up: median, and the marks of the slowest and quickest tenth as a range.
+
+    Raises:
+        Cancelled: on request, or because a training has come, which has the right of way. Nothing is kept then.
+    """
     vocabulary_size = guess_vocabulary_size(workspace, config.data)
     generator = np.random.default_rng(0)
     length = max(100_000, 4 * config.training.batch_size * (config.data.context_length + 1))
     tokens = generator.integers(0, vocabulary_size, length).astype(np.uint32)
     quick = config.model_copy(update={"hardware": config.hardware.model_copy(update={"compile": "off"})})
     trainer = Trainer(quick, tokens, vocabulary_size)
+    looked_at = 0.0
+
+    def give_way() -> None:
+        nonlocal looked_at
+        stop_if_cancelled(cancelled)
+        if time.perf_counter() - looked_at > _LOOK_SECONDS:
+            looked_at = time.perf_counter()
+            with Registry(workspace) as registry:
+                if registry.jobs("train", HELD | {QUEUED}):
+                    raise Cancelled
+
     for step in range(_WARM_UP_STEPS):
+        give_way()
         trainer.run_step()
         report("warming up", step + 1, _WARM_UP_STEPS)
     seconds: list[float] = []
     started = time.perf_counter()
     while len(seconds) < _MEASURED_STEPS and (time.perf_counter() - started < _MEASURED_SECONDS or len(seconds) < 3):
-        if cancelled():
-            break
+        give_way()
         before = time.perf_counter()
         trainer.run_step()
         seconds.append(time.perf_counter() - before)

@@ -29,7 +29,8 @@ class OptimizerConfig(Settings):
     kind: Literal["adamw", "adam", "sgd"] = setting(
         "adamw",
         label="Optimizer",
-        help="adamw suits nearly everything here; sgd needs a far larger rate and more patience.",
+        help="AdamW suits nearly everything here; SGD needs a far larger rate and more patience.",
+        level="simple",
         choice_labels={"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"},
     )
     learning_rate: float = setting(
@@ -74,7 +75,8 @@ class ScheduleConfig(Settings):
     kind: Literal["cosine", "trapezoid", "constant"] = setting(
         "cosine",
         label="Schedule",
-        help="cosine falls smoothly to the end; trapezoid stays high and falls in a line at the end; constant never falls.",
+        help="Cosine falls smoothly to the end; trapezoid stays high and falls in a line at the end; constant never falls.",
+        level="simple",
         choice_labels={"cosine": "Cosine", "trapezoid": "Trapezoid", "constant": "Constant"},
     )
     warmup_steps: int = setting(

@@ -6,7 +6,7 @@ Not here: which settings exist (`schema.py`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llm_core.config.errors import UserError
@@ -61,19 +61,42 @@ def config_differences(first: RunConfig, second: RunConfig) -> list[tuple[str, A
     return [(name, left.get(name), right.get(name)) for name in names if left.get(name) != right.get(name)]
 
 
+def assignments(first: RunConfig, second: RunConfig) -> list[str]:
+    """The shortest list with `apply_overrides(first, assignments(first, second)) == second`, ready for `--set`."""
+    found: list[str] = []
+    if first.model.kind != second.model.kind:
+        found.append(f"model.kind={second.model.kind}")
+        first = apply_overrides(first, found)
+    return found + [f"{name}={_write_value(value)}" for name, _, value in config_differences(first, second)]
+
+
 def flatten(config: RunConfig) -> dict[str, Any]:
     """All settings by dotted name, as JSON values."""
+    return flatten_values(config.model_dump(mode="json"))
+
+
+def flatten_values(groups: Mapping[str, Any]) -> dict[str, Any]:
+    """Groups within groups as one mapping by dotted name."""
     flat: dict[str, Any] = {}
-
-    def walk(prefix: str, values: dict[str, Any]) -> None:
-        for name, value in values.items():
-            if isinstance(value, dict):
-                walk(f"{prefix}{name}.", value)  # pyright: ignore[reportUnknownArgumentType]
-            else:
-                flat[prefix + name] = value
-
-    walk("", config.model_dump(mode="json"))
+    for name, value in groups.items():
+        if isinstance(value, dict):
+            inner = flatten_values(value)  # pyright: ignore[reportUnknownArgumentType]
+            flat |= {f"{name}.{path}": part for path, part in inner.items()}
+        else:
+            flat[name] = value
     return flat
+
+
+def nest_values(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The way back from `flatten_values`."""
+    groups: dict[str, Any] = {}
+    for name, value in flat.items():
+        *path, last = name.split(".")
+        target = groups
+        for part in path:
+            target = target.setdefault(part, {})
+        target[last] = value
+    return groups
 
 
 def _find(path: str, model_kind: str) -> SettingDescription:
@@ -129,6 +152,13 @@ def _read_texts(text: str) -> list[str]:
             raise ValueError(text)
         return [str(value) for value in values]  # pyright: ignore[reportUnknownArgumentType]
     return [text]
+
+
+def _write_value(value: Any) -> str:
+    """A JSON value as `read_value` reads it."""
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _read_choice(text: str) -> str:

@@ -53,12 +53,13 @@ def config_from_dict(values: Any) -> RunConfig:
 
 def load_config(text: str | bytes) -> RunConfig:
     """A RunConfig from JSON text; raises UserError where the text or a setting is wrong."""
+    remedy = "Give a config.json as a run folder holds it"
     try:
         values = json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(
-            "The configuration is not JSON.", value=str(error), remedy="Give a config.json as a run folder holds it."
-        ) from error
+    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, or a number of thousands of digits
+        raise UserError("The configuration is not JSON", value=str(error), remedy=remedy) from error
+    if not isinstance(values, dict):
+        raise UserError("The configuration is JSON, but not one object with settings", remedy=remedy)
     return config_from_dict(values)
 
 

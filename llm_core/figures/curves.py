@@ -1,4 +1,4 @@
-"""Small pictures of numbers: the learning-rate schedule, candidates before and after the cuts, a histogram, shares of a model.
+"""Small pictures of numbers: the learning-rate schedule, candidates before and after the cuts, a histogram.
 
 Not here: live curves (`llm_core.ui.live_plot`), attention (`attention.py`).
 """
@@ -17,21 +17,22 @@ _FAINT = {False: "#C9C3B5", True: "#4A5158"}
 _INK = {False: "#1F2328", True: "#E6E4DE"}
 
 
-def schedule(rates: Sequence[float], *, dark: bool) -> go.Figure:
+def schedule(steps: Sequence[int], rates: Sequence[float], *, dark: bool) -> go.Figure:
     """The learning rate over the run."""
-    steps = np.linspace(0, 100, len(rates), dtype=np.float32)
     figure = go.Figure(
         go.Scatter(
-            x=steps,
-            y=np.asarray(rates, dtype=np.float32),
+            x=np.asarray(steps, dtype=np.int64),
+            y=np.asarray(rates, dtype=np.float64),
             mode="lines",
             line={"color": _ACCENT[dark], "width": 2},
-            hovertemplate="%{x:.0f} % of the run: %{y:.2e}<extra></extra>",
+            hovertemplate="step %{x:,}: %{y:.2e}<extra></extra>",
         )
     )
-    figure.update_xaxes(title="share of the run, %", showgrid=False)
-    figure.update_yaxes(title="rate", rangemode="tozero")
-    return _plain(figure, dark, 180)
+    figure.update_xaxes(showgrid=False, nticks=5, tickformat=",", ticksuffix=" steps", zeroline=False, automargin=True)
+    figure.update_yaxes(
+        rangemode="tozero", nticks=4, tickformat="~g", gridcolor=_FAINT[dark], zeroline=False, automargin=True
+    )
+    return _plain(figure, dark, 130)
 
 
 def candidates(texts: Sequence[str], before: Sequence[float], after: Sequence[float], *, dark: bool) -> go.Figure:
@@ -65,27 +66,6 @@ def histogram(edges: Sequence[float], counts: Sequence[int], *, dark: bool, unit
     )
     figure.update_xaxes(title=unit)
     return _plain(figure, dark, 240)
-
-
-def shares(parts: dict[str, int], *, dark: bool) -> go.Figure:
-    """Parameters by what they are for, as one bar."""
-    colors = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87F00", "#7F7F7F"]
-    figure = go.Figure()
-    for index, (name, count) in enumerate((name, count) for name, count in parts.items() if count):
-        figure.add_trace(
-            go.Bar(
-                name=name,
-                x=[count],
-                y=[""],
-                orientation="h",
-                marker={"color": colors[index % len(colors)]},
-                hovertemplate=f"{name}: %{{x:,}} parameters<extra></extra>",
-            )
-        )
-    figure.update_layout(barmode="stack", legend={"orientation": "h", "y": -0.4, "traceorder": "normal"})
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False)
-    return _plain(figure, dark, 110)
 
 
 def _plain(figure: go.Figure, dark: bool, height: int) -> go.Figure:

@@ -16,7 +16,9 @@ class Family:
     title: str
     sentence: str
     formula: str
-    """LaTeX, one display line."""
+    """LaTeX, one display block."""
+    symbols: tuple[tuple[str, str], ...]
+    """What each sign of the formula stands for: LaTeX, words."""
     is_recurrent: bool
 
 
@@ -25,33 +27,75 @@ def families() -> dict[str, Family]:
     return {family.kind: family for family in _FAMILIES}
 
 
+_VECTORS = (
+    (r"x_t", "the vector of token t, from the embedding or the layer below"),
+    (r"h_t", "what the layer knows after token t, and what it hands on"),
+)
+_WEIGHTS = (r"W,\ b", "matrices and biases that training finds")
+
 _FAMILIES = (
     Family(
         "rnn",
         "RNN",
         "One vector carries everything read so far, rewritten at every token.",
         r"h_t = \sigma(W_{hh}\,h_{t-1} + W_{xh}\,x_t + b)",
+        (*_VECTORS, _WEIGHTS, (r"\sigma", "the nonlinearity: tanh, relu or the logistic sigmoid")),
         True,
     ),
     Family(
         "gru",
         "GRU",
         "Two gates decide what of the old vector stays and what is written anew.",
-        r"h_t = (1 - z_t) \odot \tanh(W_n x_t + r_t \odot U_n h_{t-1}) + z_t \odot h_{t-1}",
+        r"""\begin{aligned}
+r_t &= \sigma(W_{xr}\,x_t + W_{hr}\,h_{t-1} + b_r) \\
+z_t &= \sigma(W_{xz}\,x_t + W_{hz}\,h_{t-1} + b_z) \\
+n_t &= \tanh(W_{xn}\,x_t + b_{xn} + r_t \odot (W_{hn}\,h_{t-1} + b_{hn})) \\
+h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
+\end{aligned}""",
+        (
+            *_VECTORS,
+            (r"r_t", "the reset gate: how much of the past the new content may see, 0 to 1"),
+            (r"z_t", "the update gate: how much of the past stays, 0 to 1"),
+            (r"n_t", "the new content"),
+            _WEIGHTS,
+            (r"\sigma", "the logistic sigmoid, between 0 and 1"),
+            (r"\odot", "number by number"),
+        ),
         True,
     ),
     Family(
         "lstm",
         "LSTM",
         "A protected cell keeps what the forget gate lets through, for hundreds of tokens.",
-        r"c_t = f_t \odot c_{t-1} + i_t \odot g_t, \qquad h_t = o_t \odot \tanh(c_t)",
+        r"""\begin{aligned}
+(i_t, f_t, o_t) &= \sigma(W_x\,x_t + W_h\,h_{t-1} + b) \\
+g_t &= \tanh(W_{xg}\,x_t + W_{hg}\,h_{t-1} + b_g) \\
+c_t &= f_t \odot c_{t-1} + i_t \odot g_t \\
+h_t &= o_t \odot \tanh(c_t)
+\end{aligned}""",
+        (
+            *_VECTORS,
+            (r"c_t", "the cell, which only the gates can change"),
+            (r"f_t,\ i_t,\ o_t", "the gates for forgetting, writing and reading, 0 to 1"),
+            (r"g_t", "the new content"),
+            _WEIGHTS,
+            (r"\sigma", "the logistic sigmoid, between 0 and 1"),
+            (r"\odot", "number by number"),
+        ),
         True,
     ),
     Family(
         "transformer",
         "Transformer",
         "Every token looks back at all tokens before it and takes what it needs.",
-        r"\mathrm{softmax}\!\left(\frac{Q K^\top}{\sqrt{d_k}}\right) V",
+        r"\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\!\left(\frac{Q K^\top}{\sqrt{d_k}}\right) V",
+        (
+            (r"Q", "queries: what each token looks for"),
+            (r"K", "keys: what each token before it, and the token itself, offers"),
+            (r"V", "values: what is taken from the tokens that fit"),
+            (r"d_k", "the width of a head; its root keeps the scores from growing with it"),
+            (r"\mathrm{softmax}", "turns the scores of a row into shares that sum to 1; later tokens get 0"),
+        ),
         False,
     ),
 )

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from llm_core.config.errors import NotFound, UserError
 from llm_core.config.model import LSTMConfig, TransformerConfig
-from llm_core.config.overrides import apply_overrides, config_differences, flatten
+from llm_core.config.overrides import (
+    apply_overrides,
+    assignments,
+    config_differences,
+    flatten,
+    flatten_values,
+    nest_values,
+)
 from llm_core.config.presets import preset, preset_names
 from llm_core.config.run import RunConfig, load_config
 
@@ -92,3 +99,50 @@ def test_flattening_and_overriding_are_inverse(layers: int, dropout: float, tied
     values = flatten(config)
     names = ("model.num_layers", "model.dropout", "model.tie_embeddings")
     assert apply_overrides(RunConfig(), [f"{name}={values[name]}" for name in names]) == config
+
+
+@pytest.mark.parametrize("other", preset_names())
+@pytest.mark.parametrize("name", preset_names())
+def test_assignments_lead_from_any_preset_to_any_other(name: str, other: str) -> None:
+    first, second = preset(name), preset(other)
+    assert apply_overrides(first, assignments(first, second)) == second
+
+
+def test_assignments_are_only_what_differs_and_carry_every_type() -> None:
+    changes = [
+        "data.dataset=two words",
+        "model.kind=rnn",
+        "model.nonlinearity=relu",
+        "model.tie_embeddings=true",
+        "training.max_steps=none",
+        "training.max_minutes=0.5",
+        'training.sample_prompts=["To be", "é=1"]',
+        "seed=12345678901234567",
+    ]
+    config = apply_overrides(RunConfig(), changes)
+    found = assignments(RunConfig(), config)
+    assert sorted(part.partition("=")[0] for part in found) == sorted(part.partition("=")[0] for part in changes)
+    assert apply_overrides(RunConfig(), found) == config
+    assert assignments(config, config) == []
+
+
+@given(st.recursive(st.integers(), lambda inner: st.dictionaries(st.text("abc", min_size=1), inner, min_size=1)))
+def test_nesting_is_the_way_back_from_flattening(values: object) -> None:
+    groups = {"group": values}
+    assert nest_values(flatten_values(groups)) == groups
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b'{"seed": ' + b"9" * 10_000 + b"}", "not JSON"),
+        (b"[1, 2]", "not one object"),
+        (b'{"seed": NaN}', "seed"),
+        (b'{"colour": 1}', "no setting colour"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused_in_words(content: bytes, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        load_config(content)

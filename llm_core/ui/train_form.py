@@ -1,0 +1,240 @@
+"""The form of Train: five sections of widgets made from the declared settings.
+
+Returns plain values by dotted name; whether they work together is said by the card (`train_card.py`). Not here: how one
+setting becomes a widget (`forms.py`), what is kept between visits (`train_draft.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from llm_core.config.model import MODEL_CONFIGS
+from llm_core.config.presets import find_preset, preset_names, presets
+from llm_core.config.schema import SettingDescription, describe_run
+from llm_core.models.families import families
+from llm_core.quantities import large
+from llm_core.text.library import list_datasets
+from llm_core.text.subword import MAXIMUM_BPE_SIZE, MINIMUM_BPE_SIZE
+from llm_core.text.tokenizer_library import list_tokenizers
+from llm_core.ui.forms import explained_widget, settings_form
+from llm_core.ui.states import literal, show_error
+from llm_core.ui.train_draft import Draft, start_from_file, start_from_preset
+from llm_core.workspace.paths import Workspace
+
+_BUDGET = ("training.max_steps", "training.max_tokens", "training.max_epochs", "training.max_minutes")
+_USUAL_BUDGET = {
+    "training.max_steps": 2_000,
+    "training.max_tokens": 3_000_000,
+    "training.max_epochs": 5.0,
+    "training.max_minutes": 2.0,
+}
+_OWN_WIDGETS = {"name", "data.dataset", "data.tokenizer", "model.kind", *_BUDGET}
+_LEARNING = ("objective.", "optimizer.", "schedule.", "training.batch", "training.gradient")
+_LOOKING = ("training.log", "training.eval", "training.sample", "training.checkpoint")
+# Settings that only one choice of another setting reads.
+_READ_BY = {
+    "optimizer.beta1": ("optimizer.kind", ("adamw", "adam")),
+    "optimizer.beta2": ("optimizer.kind", ("adamw", "adam")),
+    "optimizer.epsilon": ("optimizer.kind", ("adamw", "adam")),
+    "optimizer.momentum": ("optimizer.kind", ("sgd",)),
+    "schedule.final_fraction": ("schedule.kind", ("cosine", "trapezoid")),
+    "schedule.decay_fraction": ("schedule.kind", ("trapezoid",)),
+}
+_TOKENIZER_WORDS = {"char": "Characters", "byte": "Bytes", "bpe": "BPE, made for this text"}
+_USUAL_BPE_SIZE = 4_096
+
+
+def train_form(workspace: Workspace, draft: Draft) -> tuple[dict[str, Any], Any]:
+    """The whole form; returns the values and the place under the schedule where its curve belongs."""
+    _start_row(draft)
+    values = {name: value for name, value in draft.values.items() if name != "name"}
+    with st.container(border=True):
+        st.subheader("Text")
+        advanced = bool(st.session_state.get("train-advanced", False))
+        left, right = st.columns(2)
+        with left:
+            values["data.dataset"] = _dataset(workspace, draft)
+        with right:
+            values["data.tokenizer"] = _tokenizer(workspace, draft)
+        values |= _rows(draft, values, ("data.",), advanced)
+    with st.container(border=True):
+        st.subheader("Model")
+        values = _model(draft, values, advanced)
+    with st.container(border=True):
+        st.subheader("Learning")
+        values |= _rows(draft, values, _LEARNING, advanced)
+        curve_place = st.container()
+        values |= _budget(draft, values)
+    with st.container(border=True):
+        st.subheader("When to look")
+        values |= _rows(draft, values, _LOOKING, advanced)
+    with st.container(border=True):
+        st.subheader("Device")
+        values |= _rows(draft, values, ("hardware.", "seed"), advanced)
+    draft.values = values
+    return values, curve_place
+
+
+def _start_row(draft: Draft) -> None:
+    """Preset, file and how much is shown."""
+    key, uploader = f"{draft.prefix}-preset", f"{draft.prefix}-file"
+
+    def from_preset() -> None:
+        start_from_preset(st.session_state[key])
+
+    def from_file() -> None:
+        uploaded = st.session_state[uploader]
+        if uploaded is None:
+            draft.problem = None
+        else:
+            start_from_file(uploaded.name, uploaded.getvalue())
+
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox(
+            "Start from",
+            preset_names(),
+            index=None if draft.file_name else preset_names().index(draft.preset),
+            format_func=lambda name: presets()[name].title,
+            placeholder=f"settings of {draft.file_name}",
+            key=key,
+            on_change=from_preset,
+            width=230,
+        )
+        with st.popover("Load config.json", icon=":material/upload_file:"):
+            st.file_uploader("The config.json of a run", key=uploader, on_change=from_file, max_upload_size=1)
+        st.toggle("Advanced", key="train-advanced", persist_state="session", help="Show every setting.")
+    if draft.problem is not None:
+        show_error(draft.problem)
+    if draft.file_name:
+        st.caption(f"The settings of {literal(draft.file_name)}. Choosing a preset replaces them.")
+    else:
+        st.caption(literal(find_preset(draft.preset).sentence))
+
+
+def _rows(draft: Draft, values: dict[str, Any], prefixes: tuple[str, ...], advanced: bool) -> dict[str, Any]:
+    """The settings of one section that are to be seen, as widgets."""
+
+    def is_shown(row: SettingDescription) -> bool:
+        if not row.path.startswith(prefixes) or row.path in _OWN_WIDGETS or len(row.choices) == 1:
+            return False
+        return advanced or row.level == "simple"
+
+    rows = [row for row in describe_run(values["model.kind"]) if is_shown(row)]
+    # What is decided by another setting comes after it, so that it follows at once.
+    deciders = [row for row in rows if row.path not in _READ_BY]
+    chosen = settings_form(deciders, values, key=draft.prefix)
+    known = {**values, **chosen}
+    readers = [row for row in rows if row.path in _READ_BY and known[_READ_BY[row.path][0]] in _READ_BY[row.path][1]]
+    return chosen | settings_form(readers, values, key=draft.prefix)
+
+
+def _dataset(workspace: Workspace, draft: Draft) -> str:
+    records = {record.name: record for record in list_datasets(workspace)}
+    wanted = str(draft.values["data.dataset"])
+    by_id = {record.id: record.name for record in records.values()}
+    wanted = by_id.get(wanted, wanted)
+    names = _with(wanted, list(records))
+
+    def shown(name: str) -> str:
+        if name not in records:
+            return f"{name} (not in this workspace)"
+        characters = records[name].characters
+        return name + (f" · {large(characters)} characters" if characters else "")
+
+    chosen: str = st.selectbox(
+        "Text", names, index=names.index(wanted), format_func=shown, key=f"{draft.prefix}-data.dataset"
+    )
+    if chosen in records:
+        st.caption(
+            "What the model learns to go on with. A tenth is kept aside to measure, unless you choose otherwise."
+        )
+    else:
+        st.page_link("data.py", label="Bring this text in on Data, or choose another", icon=":material/library_add:")
+    return chosen
+
+
+def _tokenizer(workspace: Workspace, draft: Draft) -> str:
+    """The kind, and for BPE its size beside it; or a tokenizer of the workspace by name."""
+    records = {record.name: record for record in list_tokenizers(workspace)}
+    wanted = str(draft.values["data.tokenizer"])
+    wanted = {record.id: record.name for record in records.values()}.get(wanted, wanted)
+    size = wanted.removeprefix("bpe:") if wanted.startswith("bpe:") else ""
+    is_possible = size.isdecimal() and MINIMUM_BPE_SIZE <= int(size) <= MAXIMUM_BPE_SIZE
+    kind = "bpe" if is_possible else wanted
+    options = _with(kind, [*_TOKENIZER_WORDS, *records])
+
+    def shown(name: str) -> str:
+        if name in _TOKENIZER_WORDS:
+            return _TOKENIZER_WORDS[name]
+        if name in records:
+            return f"{name} · {records[name].vocabulary_size:,} entries"
+        return f"{name} (not in this workspace)"
+
+    with st.container(gap="xxsmall"):
+        chosen: str = st.selectbox(
+            "Tokenizer", options, index=options.index(kind), format_func=shown, key=f"{draft.prefix}-data.tokenizer"
+        )
+        st.caption("How text is cut. Longer pieces let the same context reach further and make the vocabulary larger.")
+    if chosen != "bpe":
+        return chosen
+    first = int(size) if is_possible else _USUAL_BPE_SIZE
+    with st.container(gap="xxsmall"):
+        entries = st.number_input(
+            "Vocabulary, entries", MINIMUM_BPE_SIZE, MAXIMUM_BPE_SIZE, first, step=256, key=f"{draft.prefix}-bpe"
+        )
+        st.caption(f"Each entry costs one row as wide as the model. {MINIMUM_BPE_SIZE} to {MAXIMUM_BPE_SIZE:,}.")
+    return f"bpe:{entries}"
+
+
+def _model(draft: Draft, values: dict[str, Any], advanced: bool) -> dict[str, Any]:
+    """The family; another one shows its own settings, as they were left or as they are by default."""
+    known = families()
+    before = values["model.kind"]
+    kind: str = st.segmented_control(
+        "Family",
+        list(known),
+        format_func=lambda name: known[name].title,
+        default=before,
+        required=True,
+        width="stretch",
+        key=f"{draft.prefix}-kind",
+    )
+    st.caption(known[kind].sentence)
+    if kind != before:
+        fresh = MODEL_CONFIGS[kind]().model_dump(mode="json")
+        model = draft.models.get(kind) or {f"model.{name}": value for name, value in fresh.items()}
+        values = {name: value for name, value in values.items() if not name.startswith("model.")} | model
+    rows = [row for row in describe_run(kind) if row.path.startswith("model.") and row.path != "model.kind"]
+    shown = [row for row in rows if advanced or row.level == "simple"]
+    values |= settings_form(shown, values, key=f"{draft.prefix}-{kind}")
+    draft.models[kind] = {name: value for name, value in values.items() if name.startswith("model.")}
+    return values
+
+
+def _budget(draft: Draft, values: dict[str, Any]) -> dict[str, Any]:
+    """When the run ends: one limit or several, the first one reached counting."""
+    rows = {row.path: row for row in describe_run() if row.path in _BUDGET}
+    chosen: Sequence[str] = st.segmented_control(
+        "The run ends after",
+        _BUDGET,
+        selection_mode="multi",
+        default=[path for path in _BUDGET if values[path] is not None],
+        format_func=lambda path: rows[path].label,
+        key=f"{draft.prefix}-budget",
+    )
+    if len(chosen) > 1:
+        st.caption("The first limit that is reached ends the run.")
+    limits: dict[str, Any] = dict.fromkeys(_BUDGET)
+    for path, place in zip([path for path in _BUDGET if path in chosen], st.columns(max(2, len(chosen))), strict=False):
+        with place:
+            first = values[path] if values[path] is not None else _USUAL_BUDGET[path]
+            limits[path] = explained_widget(rows[path], first, key=f"{draft.prefix}-{path}")
+    return limits
+
+
+def _with(wanted: str, options: list[str]) -> list[str]:
+    """The options, with the wanted one in front where it is none of them: a link to something that is not there says so."""
+    return options if wanted in options else [wanted, *options]
