@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from llm_core.backend.thread_waiting import thread_environment
 from llm_core.workspace.job_progress import job_folder
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.locks import is_locked
@@ -27,6 +28,7 @@ def start_detached(module: str, arguments: Sequence[str], log: Path) -> subproce
     paths = [package_parent, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONUNBUFFERED": "1"}
     environment["PYTHONSAFEPATH"] = "1"  # a file of the present folder must never take the place of a module
+    environment |= thread_environment()
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],

@@ -7,11 +7,13 @@ else is logged in full. Not here: the jobs themselves (`worker_train.py`, `worke
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 
 from llm_core.backend.endings import CANCELLED, Cancelled, StopSignal, explain
+from llm_core.backend.thread_waiting import thread_environment
 from llm_core.config.errors import Refused, UserError
 from llm_core.config.timing import Timing
 from llm_core.workspace.job_record import FAILED, RUNNING, STOPPED, JobRecord
@@ -25,6 +27,7 @@ def run_job(workspace: Workspace, record: JobRecord, timing: Timing) -> JobRecor
     """Do a claimed job to its end and return its final record. LeaseLost passes through: the job is somebody else's then."""
     token = record.lease_token
     assert token is not None
+    os.environ.update(thread_environment())
     stop = StopSignal()
     restore = stop.install()
     try:
