@@ -117,9 +117,10 @@ def _gpt2(case: Case, tokens: np.ndarray) -> Peer:
     """A plain loop around GPT2LMHeadModel: random windows, loss by the model, clip, AdamW."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
+    no_marks = {"bos_token_id": None, "eos_token_id": None}
     no_dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
     size = {"n_positions": case.context_length, "n_embd": case.width, "n_layer": case.layers, "n_head": case.heads}
-    model: Any = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY_SIZE, **size, **no_dropout)).train()
+    model: Any = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY_SIZE, **size, **no_dropout, **no_marks)).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     generator = np.random.default_rng(0)
     offsets_1T = np.arange(case.context_length + 1)[None]

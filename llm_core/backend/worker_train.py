@@ -147,7 +147,8 @@ def _trainer(
             writer.begin_segment(parent, -1)
         trainer = Trainer(config, tokens.train, tokens.meta.vocabulary_size)
     else:
-        trainer = restore_trainer(checkpoint.path, tokens.train, tokens.meta.vocabulary_size)
+        size = tokens.meta.vocabulary_size
+        trainer = restore_trainer(checkpoint.path, tokens.train, size, lambda text: writer.event("hardware", text))
         writer.begin_segment(parent, trainer.step)
         writer.event("resumed", f"Resumed from the checkpoint at step {trainer.step:,}.", step=trainer.step)
     progress.values = {"parameters": parameters, "device": trainer.execution.device, "step": trainer.step}

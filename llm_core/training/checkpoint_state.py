@@ -21,7 +21,7 @@ from llm_core.models.loading import WEIGHTS_FILE, load_weights, save_weights
 from llm_core.models.state import RecurrentState
 from llm_core.text.batches import TokenVector
 from llm_core.text.tokenizer_interface import TextTokenizer
-from llm_core.training.execution import Execution
+from llm_core.training.execution import Execution, execution_of_resume
 from llm_core.training.trainer import Trainer
 
 OPTIMIZER_FILE = "optimizer.safetensors"
@@ -71,8 +71,13 @@ def training_state(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def restore_trainer(folder: Path, train_tokens: TokenVector, vocabulary_size: int) -> Trainer:
+def restore_trainer(
+    folder: Path, train_tokens: TokenVector, vocabulary_size: int, on_notice: Callable[[str], None] = void
+) -> Trainer:
     """The trainer as it was when the checkpoint was written.
+
+    Args:
+        on_notice: told in a sentence when the run cannot go on exactly as it was, because its device is not here.
 
     Raises:
         UserError: the checkpoint holds weights only, or does not fit its own settings.
@@ -85,7 +90,11 @@ def restore_trainer(folder: Path, train_tokens: TokenVector, vocabulary_size: in
         )
     config: RunConfig = load_config((folder / CONFIG_FILE).read_bytes())
     state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-    trainer = Trainer(config, train_tokens, vocabulary_size, Execution.from_dict(state["execution"]))
+    stored = Execution.from_dict(state["execution"])
+    execution, notice = execution_of_resume(stored, config, vocabulary_size, state["total_steps"])
+    if notice:
+        on_notice(notice)
+    trainer = Trainer(config, train_tokens, vocabulary_size, execution)
     load_weights(trainer.model, folder / WEIGHTS_FILE)
     _restore_optimizer(trainer, load_file(folder / OPTIMIZER_FILE))
     trainer.step, trainer.tokens, trainer.seconds = state["step"], state["tokens"], state["seconds"]

@@ -67,6 +67,24 @@ def choose_execution(config: RunConfig, vocabulary_size: int, total_steps: int |
     return Execution(device, precision, num_threads, _choose_compile(config, vocabulary_size, device, total_steps))
 
 
+def execution_of_resume(
+    stored: Execution, config: RunConfig, vocabulary_size: int, total_steps: int | None
+) -> tuple[Execution, str]:
+    """The stored way to compute where this machine has its device; else a new choice, and a sentence that says so."""
+    if _is_here(stored.device):
+        return stored, ""
+    anywhere = config.model_copy(update={"hardware": config.hardware.model_copy(update={"device": "auto"})})
+    chosen = choose_execution(anywhere, vocabulary_size, total_steps)
+    return chosen, (
+        f"This machine lacks the run's device ({stored.device}), so it goes on with {chosen.device} in {chosen.precision}. "
+        "From here on the numbers may differ from those of an undisturbed run."
+    )
+
+
+def _is_here(device: str) -> bool:
+    return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}.get(device, device == "cpu")
+
+
 def _choose_device(wish: str) -> str:
     has_mps = torch.backends.mps.is_available()
     if wish == "auto":

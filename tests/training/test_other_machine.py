@@ -1,0 +1,77 @@
+"""A run that was started elsewhere goes on here, and says what is different."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from llm_core.config.errors import UserError
+from llm_core.config.overrides import apply_overrides
+from llm_core.config.run import RunConfig
+from llm_core.text.tokenizers import CharacterTokenizer
+from llm_core.training.checkpoint_state import STATE_FILE, checkpoint_writers, restore_trainer
+from llm_core.training.trainer import Trainer
+
+TOKENIZER = CharacterTokenizer("abcdefghijklmnop")
+TOKENS = np.random.default_rng(0).integers(0, 16, 900).astype(np.uint16)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """Three steps of a tiny LSTM."""
+    base = [
+        *("model.kind=lstm", "model.hidden_size=8", "data.context_length=8", "hardware.num_threads=1"),
+        *("hardware.device=cpu", "training.batch_size=4"),
+    ]
+    trainer = Trainer(apply_overrides(RunConfig(), base), TOKENS, 16)
+    for _ in range(3):
+        trainer.run_step()
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    for name, write in checkpoint_writers(trainer, TOKENIZER).items():
+        write(folder / name)
+    return folder
+
+
+def on_a_gpu(folder: Path) -> None:
+    """Make the checkpoint one of a machine with a GPU."""
+    state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+    state["execution"] |= {"device": "cuda", "precision": "bfloat16", "compile": True}
+    state["random"]["cuda"] = "00" * 16
+    (folder / STATE_FILE).write_text(json.dumps(state), encoding="utf-8")
+
+
+def test_on_the_same_machine_there_is_nothing_to_say(checkpoint: Path) -> None:
+    notices: list[str] = []
+    assert restore_trainer(checkpoint, TOKENS, 16, notices.append).run_step().step == 4
+    assert not notices
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="the missing device is here")
+def test_a_missing_gpu_is_named_and_the_run_goes_on(checkpoint: Path) -> None:
+    on_a_gpu(checkpoint)
+    notices: list[str] = []
+    trainer = restore_trainer(checkpoint, TOKENS, 16, notices.append)
+    (notice,) = notices
+    assert "cuda" in notice and "cpu in float32" in notice
+    assert (trainer.execution.device, trainer.execution.compile) == ("cpu", False)
+    assert trainer.run_step().is_finite and trainer.step == 4
+
+
+def test_a_checkpoint_of_weights_alone_is_refused_with_a_remedy(checkpoint: Path) -> None:
+    (checkpoint / "optimizer.safetensors").unlink()
+    with pytest.raises(UserError) as raised:
+        restore_trainer(checkpoint, TOKENS, 16)
+    assert "weights only" in raised.value.what and raised.value.remedy
+
+
+def test_a_wish_for_a_missing_device_is_refused_at_the_start() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("the device is here")
+    with pytest.raises(UserError) as raised:
+        Trainer(apply_overrides(RunConfig(), ["hardware.device=cuda"]), TOKENS, 16)
+    assert raised.value.value == "cuda" and "auto" in raised.value.remedy
