@@ -1,112 +1,124 @@
 """Attention: where each head looks; for recurrent networks the influence map and the hidden units over the text."""
 
-import numpy as np
 import streamlit as st
 
-from llm_core.backend.inference_client import InferenceClient
 from llm_core.config.errors import UserError
-from llm_core.figures.attention import looks_from, overview, token_map, unit_map
-from llm_core.ui.states import choose_run, empty_place, from_code, literal, page_head, show_error
-from llm_core.workspace.checkpoints import list_checkpoints
-from llm_core.workspace.metrics_read import samples
+from llm_core.ui.attention_views import (
+    all_heads,
+    ask,
+    choose_head,
+    examples_for,
+    heads_from_token,
+    hidden_units,
+    influence_from_token,
+    influence_of,
+    influence_words,
+    one_head,
+    window,
+)
+from llm_core.ui.link import asked, settle, tell
+from llm_core.ui.model_choice import ChosenRun, choose_model, say_what_is_unknown
+from llm_core.ui.snippets import attention_python, units_python
+from llm_core.ui.states import from_code, page_head, show_error
 from llm_core.workspace.paths import open_workspace
-from llm_core.workspace.registry import Registry
-from llm_core.workspace.runs import run_folder
-
-MOST_UNITS = 24
 
 page_head("Attention", "Where the model looks while it reads your text. It is where it looks, not why it answers.")
 workspace = open_workspace()
-with Registry(workspace) as registry:
-    has_runs = bool(registry.jobs("train"))
-if not has_runs:
-    empty_place("There is no model to look into yet.", "Train one on Home", "home.py")
-    st.stop()
-record = choose_run(workspace)
-if record is None:
-    st.stop()
-steps = [info.step for info in list_checkpoints(run_folder(workspace, record.id))]
-if not steps:
-    st.info(
-        "This run has no checkpoint yet. The first one comes with its first evaluation.", icon=":material/hourglass:"
-    )
-    st.stop()
-
-
-def known_text() -> str:
-    """A text that this model certainly knows: the start of its own last sample."""
-    written = samples(run_folder(workspace, record.id))
-    longest = min(40, int(record.config["data"]["context_length"]))
-    return (written[-1].prompt + written[-1].text)[:longest] if written else "the statement"
-
-
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    step = steps[-1]
-    if len(steps) > 1:
-        step = st.select_slider("Checkpoint at step", steps, value=steps[-1], format_func=lambda number: f"{number:,}")
-    text = st.text_input("Text", value=st.query_params.get("text", known_text()), key=f"text-{record.id}")
-st.query_params["text"] = text
 dark = st.context.theme.type == "dark"
-client = InferenceClient(workspace)
-plain = {"displayModeBar": False}
-is_transformer = record.config["model"]["kind"] == "transformer"
 
-try:
-    if is_transformer:
-        answer = client.attention(record.id, step, text)
-        weights, tokens = answer["weights"], answer["tokens"]
-        left, right = st.columns([1, 2])
-        with left:
-            st.caption(f"All heads: {weights.shape[0]} layers down, {weights.shape[1]} heads across. Click one.")
-            event = st.plotly_chart(overview(weights, dark=dark), on_select="rerun", key="overview", config=plain)
-            points = event.selection.points
-            layer, head = points[0]["customdata"] if points else (0, 0)
-        with right:
-            labels = [
-                f"{score['sentence']} {score['values'][layer, head]:.2f} (chance {score['chance']:.2f})"
-                for score in answer["scores"].values()
-            ]
-            best = max(answer["scores"].values(), key=lambda score: score["values"][layer, head] - score["chance"])
-            st.caption(
-                literal(
-                    f"layer {layer} · head {head} · {best['sentence']} {best['values'][layer, head]:.2f} "
-                    f"(chance {best['chance']:.2f})"
-                )
-            )
-            st.plotly_chart(token_map(weights[layer, head], tokens, dark=dark), key="map", config=plain)
-            with st.expander("All measures of this head"):
-                st.write("\n".join(f"- {literal(label)}" for label in labels))
-        place = st.select_slider(
-            "From token",
-            range(len(tokens)),
-            value=len(tokens) - 1,
-            format_func=lambda index: f"{index}: {tokens[index]!r}",
-            key="from-token",
-        )
-        st.plotly_chart(
-            looks_from(np.asarray(weights[layer, head, place]), tokens, dark=dark, color=record.color),
-            key="bars",
-            config=plain,
-        )
-    else:
-        units = client.units(record.id, step, text)
-        layer = st.selectbox("Layer", range(len(units["states"])), width=160) if len(units["states"]) > 1 else 0
-        st.caption("Hidden units over the text, the most varied first: vermilion is negative, blue is positive.")
-        chosen = units["order"][layer][:MOST_UNITS].tolist()
-        st.plotly_chart(unit_map(units["states"][layer], units["tokens"], chosen, dark=dark), key="units", config=plain)
-    influence = client.influence(record.id, step, text)
+
+def take_example() -> None:
+    """The box gives its text to the field and is empty again."""
+    if st.session_state["example"] is not None:
+        st.session_state["text"] = st.session_state["example"]
+        st.session_state["example"] = None
+
+
+def transformer(chosen: ChosenRun, step: int, text: str) -> None:
+    """Heads, one head, where a token looks, influence."""
+    model = chosen.record.config["model"]
+    head = choose_head(int(model["num_layers"]), int(model["num_heads"]))
+    if head is None:
+        st.stop()
+    answer = ask(workspace, chosen, step, text, "attention", layer=head[0])
+    shown = window(len(answer["tokens"]))
+    left, right = st.columns([1, 2], gap="medium")
+    with left:
+        all_heads(answer["thumbnails"], dark=dark)
+    with right:
+        one_head(answer, *head, shown, dark=dark)
+    heads_from_token(answer, *head, shown, dark=dark)
     st.subheader("Influence")
-    st.caption(
-        "How strongly each token on the left moves the prediction after each token below it; each row sums to 1."
+    left, right = st.columns([1, 2], gap="medium")
+    with left:
+        influence_words()
+    with right:
+        influence_of(ask(workspace, chosen, step, text, "influence"), shown, dark=dark)
+    from_code("", attention_python(chosen.record.id, step, text, *head))
+
+
+def recurrent(chosen: ChosenRun, step: int, text: str) -> None:
+    """Influence in the place of the heads, then the hidden units."""
+    num_layers = int(chosen.record.config["model"]["num_layers"])
+    if not settle("layer", "layer", range(num_layers), 0, what="layer"):
+        st.stop()
+    influence = ask(workspace, chosen, step, text, "influence")
+    shown = window(len(influence["tokens"]))
+    left, right = st.columns([1, 2], gap="medium")
+    with left:
+        st.markdown("**A recurrent network has no attention**")
+        st.caption(
+            "It carries everything in its hidden units from token to token. What it looks back on shows in what moves it."
+        )
+        influence_words()
+    with right:
+        influence_of(influence, shown, dark=dark)
+    influence_from_token(influence, shown, dark=dark)
+    st.subheader("Hidden units over the text")
+    layer = st.selectbox("Layer", range(num_layers), key="layer", width=110)
+    tell("layer", "layer", layer)
+    hidden_units(ask(workspace, chosen, step, text, "units"), layer, shown, dark=dark)
+    from_code("", units_python(chosen.record.id, step, text, layer))
+
+
+row = st.container(horizontal=True, vertical_alignment="bottom")
+with row:
+    chosen = choose_model(workspace, "There is no model to look into yet.")
+if chosen is None:
+    st.stop()
+if not settle("step", "attention-step", chosen.steps, chosen.steps[-1], what="checkpoint at step"):
+    st.stop()
+step = chosen.steps[-1]
+if len(chosen.steps) > 1:
+    step = row.select_slider(
+        "Checkpoint at step", chosen.steps, format_func=lambda number: f"{number:,}", key="attention-step"
     )
-    figure = token_map(influence["weights"], influence["tokens"], dark=dark, verb="is moved by")
-    st.plotly_chart(figure, key="influence", config=plain)
+tell("step", "attention-step", step)
+
+examples = examples_for(chosen, step)
+linked = asked("text", "text")
+if linked is not None:
+    st.session_state["text"] = linked
+elif "text" not in st.session_state:
+    st.session_state["text"] = examples[0]
+text_place, example_place = st.columns([3, 1], vertical_alignment="bottom")
+text = text_place.text_input("Text", key="text")
+example_place.selectbox(
+    "Examples",
+    examples,
+    index=None,
+    placeholder="Examples",
+    key="example",
+    on_change=take_example,
+    label_visibility="collapsed",
+)
+tell("text", "text", text)
+if not say_what_is_unknown(chosen, workspace, text, step=step, key="text"):
+    st.stop()
+try:
+    if chosen.is_transformer:
+        transformer(chosen, step, text)
+    else:
+        recurrent(chosen, step, text)
 except UserError as error:
     show_error(error)
-
-from_code(
-    f"glassbox show {record.name}",
-    "from llm_core.inspection.attention import attention_weights\nfrom llm_core.models.loading import load_checkpoint_model\n\n"
-    f"loaded = load_checkpoint_model(folder)  # runs/{record.id}/checkpoints/step-{step:08d}\n"
-    f"weights = attention_weights(loaded.model, loaded.tokenizer.encode({text!r}))",
-)

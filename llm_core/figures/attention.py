@@ -2,7 +2,7 @@
 
 Arrays in, figure out; token strings are data and are escaped. Not here: the numbers (`llm_core.inspection`).
 
-Axes: L layers, H heads, T tokens, U units.
+Axes: L layers, H heads, S places of a thumbnail, T tokens, U units.
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 Array = npt.NDArray[np.floating]
-LARGEST_THUMBNAIL = 48
-
+# The colours run with the square root of a weight: faint ones can be seen, and rows of long texts do not look empty.
 _SEQUENTIAL = {
-    False: [[0, "#FBFAF7"], [0.5, "#5B9BD0"], [1, "#08306B"]],
-    True: [[0, "#14171A"], [0.5, "#2C6E9E"], [1, "#8FD3FF"]],
+    False: [[0, "#FBFAF7"], [0.0625, "#C3DAEC"], [0.25, "#5B9BD0"], [0.5625, "#1F5FA3"], [1, "#08306B"]],
+    True: [[0, "#14171A"], [0.0625, "#1D4159"], [0.25, "#2C6E9E"], [0.5625, "#5AA3D0"], [1, "#8FD3FF"]],
 }
 _DIVERGING = {
     False: [[0, "#D55E00"], [0.5, "#FBFAF7"], [1, "#0072B2"]],
     True: [[0, "#F0804A"], [0.5, "#14171A"], [1, "#56B4E9"]],
 }
 _INK = {False: "#1F2328", True: "#E6E4DE"}
+_GRID = {False: "#DDD9CF", True: "#33383D"}
+_FAINT = {False: "#B9B2A2", True: "#59626B"}
+_CROWDED = 12
 
 
 def axis_labels(tokens: Sequence[str]) -> list[str]:
@@ -34,127 +37,173 @@ def axis_labels(tokens: Sequence[str]) -> list[str]:
     return [html.escape(text).replace("$", "&#36;") + "\u200c" * index for index, text in enumerate(drawn)]
 
 
-def overview(weights_LHTT: Array, *, dark: bool) -> go.Figure:
+def overview(thumbnails_LHSS: Array, *, dark: bool) -> go.Figure:
     """Every head as a thumbnail, layers down and heads across, in one picture. Clicking a head gives its layer and number.
 
     A heatmap gives no clicks in Streamlit, so an invisible marker lies over the middle of each thumbnail.
     """
-    layers, heads = weights_LHTT.shape[:2]
-    small = pooled(weights_LHTT, LARGEST_THUMBNAIL)
-    side = small.shape[-1]
-    stitched = np.full((layers * (side + 1) - 1, heads * (side + 1) - 1), np.nan, dtype=np.float32)
+    layers, heads, side = thumbnails_LHSS.shape[:3]
+    gutter = max(1, round(side / 16))
+    pitch = side + gutter
+    stitched = np.full((layers * pitch - gutter, heads * pitch - gutter), np.nan, dtype=np.float32)
+    above = np.triu(np.ones((side, side), dtype=bool), 1)
     for layer in range(layers):
         for head in range(heads):
-            top, left = layer * (side + 1), head * (side + 1)
-            # The square root lets faint weights be seen; rows of long texts would look empty otherwise.
-            stitched[top : top + side, left : left + side] = np.sqrt(small[layer, head])
+            top, left = layer * pitch, head * pitch
+            # What lies above the diagonal keeps the colour of zero, so that each head is a square to click on.
+            stitched[top : top + side, left : left + side] = np.where(above, 0, thumbnails_LHSS[layer, head])
     figure = go.Figure(
-        go.Heatmap(z=stitched, zmin=0, zmax=1, colorscale=_SEQUENTIAL[dark], showscale=False, hoverinfo="skip")
+        go.Heatmap(
+            z=stitched,
+            zmin=0,
+            zmax=1,
+            colorscale=_SEQUENTIAL[dark],
+            showscale=False,
+            hoverinfo="skip",
+            hoverongaps=False,
+        )
     )
-    centre = (np.arange(max(layers, heads)) * (side + 1) + (side - 1) / 2).astype(np.float32)
+    centre = (np.arange(max(layers, heads)) * pitch + (side - 1) / 2).astype(np.float32)
     places = [(layer, head) for layer in range(layers) for head in range(heads)]
+    invisible = {"marker": {"opacity": 0}}
     figure.add_trace(
         go.Scatter(
             x=[centre[head] for _, head in places],
             y=[centre[layer] for layer, _ in places],
             mode="markers",
-            marker={"size": max(12, min(60, 300 // max(layers, heads))), "opacity": 0, "symbol": "square"},
+            marker={"size": max(14, min(80, 280 // heads)), "opacity": 0, "symbol": "square"},
+            selected=invisible,
+            unselected=invisible,
             customdata=[list(place) for place in places],
             hovertemplate="layer %{customdata[0]} · head %{customdata[1]}<extra></extra>",
             showlegend=False,
         )
     )
-    figure.update_xaxes(
-        tickvals=centre[:heads],
-        ticktext=[f"head {head}" for head in range(heads)],
-        side="top",
-        showgrid=False,
-        zeroline=False,
-    )
-    figure.update_yaxes(
-        tickvals=centre[:layers],
-        ticktext=[f"layer {layer}" for layer in range(layers)],
-        autorange="reversed",
-        showgrid=False,
-        zeroline=False,
-        scaleanchor="x",
-    )
-    return _plain(figure, dark, height=max(220, min(640, 90 * layers + 60)))
+    for update, name, count in ((figure.update_xaxes, "head", heads), (figure.update_yaxes, "layer", layers)):
+        update(
+            title={"text": name, "standoff": 6},
+            tickvals=centre[:count],
+            ticktext=[str(index) for index in range(count)],
+            ticks="",
+            range=[-0.5, count * pitch - gutter - 0.5],
+            showgrid=False,
+            zeroline=False,
+            constrain="domain",
+        )
+    figure.update_xaxes(side="top")
+    figure.update_yaxes(range=[layers * pitch - gutter - 0.5, -0.5], scaleanchor="x", constraintoward="top")
+    _plain(figure, dark, height=max(200, min(640, 290 * layers // heads + 50)))
+    return figure.update_layout(plot_bgcolor=_GRID[dark])
 
 
-def pooled(weights: Array, longest: int) -> Array:
-    """The last two axes brought to at most `longest` by taking the largest of each block: a mean would hide stripes."""
-    length = weights.shape[-1]
-    if length <= longest:
-        return weights
-    block = -(-length // longest)
-    padding = -length % block
-    padded = np.pad(weights, [(0, 0)] * (weights.ndim - 2) + [(0, padding), (0, padding)])
-    blocks = padded.reshape(*weights.shape[:-2], padded.shape[-2] // block, block, padded.shape[-1] // block, block)
-    return blocks.max(axis=(-3, -1))
+def token_map(
+    weights_TT: Array, tokens: Sequence[str], *, dark: bool, first: int = 0, verb: str = "looks at"
+) -> go.Figure:
+    """One map exactly, tokens on both axes; what lies above the diagonal is left empty. Also for influence maps.
 
-
-def token_map(weights_TT: Array, tokens: Sequence[str], *, dark: bool, verb: str = "looks at") -> go.Figure:
-    """One map exactly, tokens on both axes; what lies above the diagonal is left empty. Also for influence maps."""
+    Args:
+        first: number of the first token shown, where only a window of a longer text is.
+    """
     labels = axis_labels(tokens)
     values = np.where(np.tril(np.ones_like(weights_TT, dtype=bool)), weights_TT, np.nan).astype(np.float32)
+    numbers = np.arange(first, first + len(tokens))
     figure = go.Figure(
         go.Heatmap(
             z=values,
             x=labels,
             y=labels,
+            customdata=np.broadcast_to(numbers, values.shape),
             zmin=0,
-            zmax=float(np.nanmax(values)) if values.size else 1.0,
+            zmax=1,
             colorscale=_SEQUENTIAL[dark],
             hoverongaps=False,
-            hovertemplate="“%{y}” " + verb + " “%{x}”: %{z:.3f}<extra></extra>",
-            colorbar={"thickness": 10, "outlinewidth": 0},
+            hovertemplate="“%{y}” " + verb + " “%{x}” (token %{customdata}): %{z:.3f}<extra></extra>",
+            colorbar={"thickness": 10, "outlinewidth": 0, "tickvals": [0, 0.1, 0.25, 0.5, 1]},
         )
     )
-    figure.update_xaxes(side="top", tickangle=-60 if len(tokens) > 12 else 0, showgrid=False)
-    figure.update_yaxes(autorange="reversed", showgrid=False)
-    return _plain(figure, dark, height=max(360, min(720, 14 * len(tokens) + 140)))
+    figure.update_xaxes(side="top", tickangle=-60 if _is_wide(tokens) else 0)
+    figure.update_yaxes(autorange="reversed")
+    for update in (figure.update_xaxes, figure.update_yaxes):
+        update(showgrid=False, zeroline=False, ticks="", tickmode="array", tickvals=labels)
+    return _plain(figure, dark, height=max(340, min(560, 12 * len(tokens) + 110)))
 
 
-def looks_from(row_T: Array, tokens: Sequence[str], *, dark: bool, color: str) -> go.Figure:
-    """Bars: how one token's attention is shared among the tokens it may see."""
+def looks_from(rows_HT: Array, tokens: Sequence[str], head: int, *, dark: bool) -> go.Figure:
+    """Bars for each head of a layer: how one token's attention is shared among the tokens it may see.
+
+    Args:
+        head: the one that stands out.
+    """
+    heads = len(rows_HT)
+    labels = axis_labels(tokens)
+    figure = make_subplots(rows=heads, cols=1, shared_xaxes=True, vertical_spacing=0.25 / max(heads, 2))
+    accent = _SEQUENTIAL[dark][3][1]
+    for index in range(heads):
+        figure.add_trace(
+            go.Bar(
+                x=labels,
+                y=rows_HT[index].astype(np.float32),
+                marker={"color": accent if index == head else _FAINT[dark]},
+                hovertemplate=f"head {index} looks at “%{{x}}”: %{{y:.3f}}<extra></extra>",
+            ),
+            row=index + 1,
+            col=1,
+        )
+    figure.update_xaxes(showgrid=False, tickangle=-60 if _is_wide(tokens) else 0, tickmode="array", tickvals=labels)
+    figure.update_yaxes(range=[0, 1], tickvals=[0, 1], gridcolor=_GRID[dark], zeroline=False)
+    for index in range(heads):
+        name = f"<b>head {index}</b>" if index == head else f"head {index}"
+        figure.update_yaxes(title={"text": name, "standoff": 4}, row=index + 1, col=1)
+    figure.update_layout(showlegend=False, bargap=0.15)
+    return _plain(figure, dark, height=40 + (180 if heads == 1 else max(64 * heads, 130)))
+
+
+def moved_by(row_T: Array, tokens: Sequence[str], *, dark: bool) -> go.Figure:
+    """Bars: how much each token moves one prediction."""
+    labels = axis_labels(tokens)
     figure = go.Figure(
         go.Bar(
-            x=axis_labels(tokens),
+            x=labels,
             y=row_T.astype(np.float32),
-            marker={"color": color},
+            marker={"color": _SEQUENTIAL[dark][3][1]},
             hovertemplate="“%{x}”: %{y:.3f}<extra></extra>",
         )
     )
-    figure.update_yaxes(range=[0, 1], title="share of attention")
-    return _plain(figure, dark, height=260)
+    figure.update_xaxes(showgrid=False, tickangle=-60 if _is_wide(tokens) else 0, tickmode="array", tickvals=labels)
+    figure.update_yaxes(title="share of influence", rangemode="tozero", gridcolor=_GRID[dark])
+    return _plain(figure, dark, height=240)
 
 
 def unit_map(states_TU: Array, tokens: Sequence[str], units: Sequence[int], *, dark: bool) -> go.Figure:
     """Hidden units down, the text across; vermilion is negative, blue is positive."""
     chosen = states_TU[:, list(units)].T.astype(np.float32)
-    reach = float(np.abs(chosen).max()) if chosen.size else 1.0
+    labels = axis_labels(tokens)
     figure = go.Figure(
         go.Heatmap(
             z=chosen,
-            x=axis_labels(tokens),
+            x=labels,
             y=[f"unit {unit}" for unit in units],
-            zmin=-reach,
-            zmax=reach,
+            zmin=-1,
+            zmax=1,
             colorscale=_DIVERGING[dark],
             hovertemplate="%{y} after “%{x}”: %{z:.3f}<extra></extra>",
-            colorbar={"thickness": 10, "outlinewidth": 0},
+            colorbar={"thickness": 10, "outlinewidth": 0, "tickvals": [-1, 0, 1]},
         )
     )
-    figure.update_xaxes(side="top", tickangle=-60 if len(tokens) > 12 else 0)
-    figure.update_yaxes(autorange="reversed")
-    return _plain(figure, dark, height=max(320, min(720, 16 * len(units) + 120)))
+    figure.update_xaxes(side="top", tickangle=-60 if _is_wide(tokens) else 0, tickmode="array", tickvals=labels)
+    figure.update_yaxes(autorange="reversed", tickmode="array", tickvals=[f"unit {unit}" for unit in units])
+    return _plain(figure, dark, height=max(160, min(720, 18 * len(units) + 90)))
+
+
+def _is_wide(tokens: Sequence[str]) -> bool:
+    """Whether the tokens side by side need more room than an axis has."""
+    return len(tokens) > _CROWDED and sum(map(len, tokens)) > 3 * len(tokens) / 2
 
 
 def _plain(figure: go.Figure, dark: bool, height: int) -> go.Figure:
     return figure.update_layout(
         height=height,
-        margin={"t": 40, "r": 10, "b": 10, "l": 10},
+        margin={"t": 10, "r": 10, "b": 10, "l": 10},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": _INK[dark], "size": 12},

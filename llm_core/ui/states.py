@@ -46,9 +46,10 @@ def attempt(action: Callable[[], object]) -> bool:
 
 
 def from_code(command: str, python: str) -> None:
-    """The same from the command line and from Python."""
+    """The same from the command line, where it has a verb for it, and from Python."""
     with st.expander("Do this from code", icon=":material/code:"):
-        st.code(command, language="bash", wrap_lines=True)
+        if command:
+            st.code(command, language="bash", wrap_lines=True)
         st.code(python, language="python", wrap_lines=True)
 
 

@@ -99,6 +99,7 @@ _CSS = """
 .gt-space { position: relative; }
 .gt-space::after { content: "·"; position: absolute; inset: 0; text-align: center; opacity: 0.45; pointer-events: none; }
 .gt-newline::before, .gt-tab::before, .gt-return::before, .gt-hidden::before { opacity: 0.55; font-size: 0.85em; }
+.gt-root[data-mode="probability"] .gt-page .gt-space::after { content: none; }
 .gt-newline::before { content: "⏎"; }
 .gt-tab::before { content: "⇥"; }
 .gt-return::before { content: "␍"; }
