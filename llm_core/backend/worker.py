@@ -23,12 +23,12 @@ from llm_core.workspace.process_identity import this_process
 from llm_core.workspace.registry import Registry
 
 
-def run_job(workspace: Workspace, record: JobRecord, timing: Timing) -> JobRecord:
+def run_job(workspace: Workspace, record: JobRecord, timing: Timing, stop: StopSignal | None = None) -> JobRecord:
     """Do a claimed job to its end and return its final record. LeaseLost passes through: the job is somebody else's then."""
     token = record.lease_token
     assert token is not None
     os.environ.update(thread_environment())
-    stop = StopSignal()
+    stop = stop or StopSignal()
     restore = stop.install()
     try:
         with Registry(workspace) as registry:
@@ -70,8 +70,11 @@ def _do(workspace: Workspace, record: JobRecord, token: str, stop: StopSignal, t
     return "", ""
 
 
-def run_in_foreground(workspace: Workspace, job_id: str, timing: Timing) -> JobRecord:
+def run_in_foreground(workspace: Workspace, job_id: str, timing: Timing, stop: StopSignal | None = None) -> JobRecord:
     """Claim one queued job in this very process and do it. Ctrl-C once saves and stops, twice leaves at once.
+
+    Args:
+        stop: tells the caller afterwards whether it was this process that was asked to end.
 
     Raises:
         Refused: somebody else has taken it.
@@ -80,7 +83,7 @@ def run_in_foreground(workspace: Workspace, job_id: str, timing: Timing) -> JobR
         record = registry.claim(this_process(), ("train", "import", "tokenizer", "probe", "encode"), job_id)
     if record is None:
         raise Refused("Somebody else has taken this job", value=job_id, remedy="See `glassbox runs`")
-    return run_job(workspace, record, timing)
+    return run_job(workspace, record, timing, stop)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

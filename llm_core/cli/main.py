@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from llm_core.cli import dashboard, data_verbs, machine_verbs, model_verbs, run_verbs
-from llm_core.cli.output import print_json
+from llm_core.cli.output import DONE, FAILED, INTERRUPTED, WRONG_INPUT, print_json
 from llm_core.config.errors import UserError
-
-DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+from llm_core.workspace.leases import LeaseLost
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -55,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output (head, less) has left; keep Python from complaining about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except (OSError, sqlite3.OperationalError) as error:
+    except (OSError, sqlite3.OperationalError, LeaseLost) as error:
         print(f"glassbox: {error}", file=sys.stderr)
         if as_json:
             print_json({"error": {"what": str(error)}})

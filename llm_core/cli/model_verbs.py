@@ -113,20 +113,16 @@ def score_text(options: argparse.Namespace) -> int:
     from llm_core.generation.likelihood import likelihood
     from llm_core.text.tokens import find_tokens
 
+    text = "" if options.file is None else _read_text(options.file)
     workspace, loaded = _load(options)
-    unknown = 0
     if options.split:
         found = find_tokens(workspace, loaded.config.data)
         if found is None:
             raise UserError("The run's own text is no longer cut into tokens here", remedy="Give the text with --file")
         tokens = found.train if options.split == "train" else found.validation
     else:
-        try:
-            text = Path(options.file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError("The file cannot be read as UTF-8 text", value=options.file, remedy=str(error)) from error
         tokens = np.array(loaded.tokenizer.encode(text), dtype=np.int64)
-    result = likelihood(loaded.model, tokens, loaded.tokenizer, stride=options.stride, unknown_tokens=unknown)
+    result = likelihood(loaded.model, tokens, loaded.tokenizer, stride=options.stride)
     values = {
         "nats": result.nats,
         "tokens": result.tokens,
@@ -143,3 +139,10 @@ def score_text(options: argparse.Namespace) -> int:
         f"{result.loss:.4f} nats a token{bits} · perplexity {three_digits(result.perplexity)} · {result.tokens:,} tokens"
     )
     return 0
+
+
+def _read_text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError("The file cannot be read as UTF-8 text", value=path, remedy=str(error)) from error

@@ -14,7 +14,8 @@ from typing import Any
 
 from llm_core.quantities import three_digits
 
-JsonObject = dict[str, Any]
+# Exit statuses of the command.
+DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def print_json(values: Any) -> None:

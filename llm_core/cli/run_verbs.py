@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from llm_core.cli.output import ProgressLine, print_json, print_table
+from llm_core.cli.output import DONE, FAILED, INTERRUPTED, ProgressLine, print_json, print_table
 from llm_core.config.errors import UserError
 from llm_core.config.overrides import apply_overrides
 from llm_core.config.presets import preset
@@ -114,9 +114,11 @@ def resume_run(options: argparse.Namespace) -> int:
 
 
 def _in_foreground(workspace: Workspace, record: JobRecord, options: argparse.Namespace) -> int:
+    from llm_core.backend.endings import StopSignal
     from llm_core.backend.worker import run_in_foreground
 
     line = ProgressLine(quiet=options.json)
+    stop = StopSignal()
     finished = threading.Event()
 
     def show() -> None:
@@ -132,7 +134,7 @@ def _in_foreground(workspace: Workspace, record: JobRecord, options: argparse.Na
     thread = threading.Thread(target=show, daemon=True)
     thread.start()
     try:
-        record = run_in_foreground(workspace, record.id, Timing.from_environment())
+        record = run_in_foreground(workspace, record.id, Timing.from_environment(), stop)
     finally:
         finished.set()
         thread.join()
@@ -143,9 +145,9 @@ def _in_foreground(workspace: Workspace, record: JobRecord, options: argparse.Na
     else:
         print(f"{record.name} ({record.id}) {record.state}. {record.reason} {record.remedy}".rstrip())
         print(_figures(summarise_run(workspace, record)))
-    if record.state in ("finished", "stopped"):
-        return 0
-    return 2 if record.result.get("steps") is None and record.remedy and record.state == "failed" else 1
+    if record.state == "stopped" and stop.requested:
+        return INTERRUPTED
+    return DONE if record.state in ("finished", "stopped") else FAILED
 
 
 def _figures(summary: RunSummary) -> str:
@@ -246,7 +248,8 @@ def print_metrics(options: argparse.Namespace) -> int:
     folder = run_folder(workspace, found.id)
     keys = metric_keys(folder)
     if options.key not in keys:
-        raise UserError("This run has no such curve", value=options.key, limit=", ".join(keys) or "none yet")
+        known = ", ".join(keys) or "none yet"
+        raise UserError("This run has no such curve", value=options.key, limit=known, remedy="Choose one of these keys")
     points = read_points(folder, options.key)
     if not options.all:
         points = points.where(surviving(points, segments(folder)))
