@@ -1,58 +1,59 @@
-"""Every page opens by deep link on a fresh server, in light and dark, wide and narrow; one click trains."""
+"""Every page opens by deep link on a fresh server, in light and dark, wide and narrow, with an empty and a full workspace."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page
 
 from tests.e2e.conftest import PAGES, PICTURES, Server, open_page
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+LOOKS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_every_page_opens_on_an_empty_workspace(browser: Browser, server: Server, scheme: str, width: int) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+def look_at_every_page(browser: Browser, server: Server, width: int, scheme: str, kind: str) -> None:
+    """Open all pages and keep a picture of each; nothing is raised, nothing sticks out, nothing leaves this machine."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # pyright: ignore[reportArgumentType]
     page = context.new_page()
     outside: list[str] = []
-    page.on(
-        "request",
-        lambda request: (
-            outside.append(request.url) if not request.url.startswith((server.url, "data:", "blob:")) else None
-        ),
-    )
+    own = (server.url, server.url.replace("http", "ws"), "data:", "blob:")
+    page.on("request", lambda request: None if request.url.startswith(own) else outside.append(request.url))
+    page.on("websocket", lambda socket: None if socket.url.startswith(own) else outside.append(socket.url))
     PICTURES.mkdir(exist_ok=True)
+    too_wide: list[str] = []
     for name in PAGES:
         open_page(page, server, "" if name == "home" else name)
-        page.screenshot(path=PICTURES / f"empty-{name}-{width}-{scheme}.png", full_page=True)
+        drawn(page)
+        if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            too_wide.append(name)
+        page.screenshot(path=PICTURES / f"{kind}-{name}-{width}-{scheme}.png", full_page=True)
     context.close()
     assert outside == [], "no request leaves this machine"
+    assert too_wide == [], "no page scrolls sideways"
 
 
-def test_the_web_process_never_loads_torch(server: Server) -> None:
-    maps = Path(f"/proc/{server.process.pid}/maps").read_text()
-    assert "libtorch" not in maps
-
-
-def test_a_double_click_trains_one_model(browser: Browser, server: Server) -> None:
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    open_page(page, server, "")
-    page.get_by_role("button", name="Train a small Transformer now").dblclick()
-    expect(page.get_by_role("heading", level=1, name="Monitor")).to_be_visible(timeout=30_000)
+def drawn(page: Page) -> None:
+    """Wait until every chart that was begun is drawn."""
     page.wait_for_function(
-        "() => { const plot = document.querySelector('.js-plotly-plot');"
-        " return plot && plot.data && plot.data.some(trace => trace.x && trace.x.length > 2); }",
-        timeout=240_000,
+        "() => [...document.querySelectorAll('.stPlotlyChart')].every(chart => chart.querySelector('.main-svg'))"
+        " && [...document.querySelectorAll('.gb-box')].every(box => box.querySelector('.main-svg')"
+        " || !box.querySelector('.gb-phases').hidden)",
+        timeout=30_000,
     )
-    expect(page.locator("[data-testid='stException']")).to_have_count(0)
-    page.screenshot(path=PICTURES / "monitor-live.png", full_page=True)
-    assert len(list((server.home / "runs").iterdir())) == 1, "a double click makes one run"
-    page.get_by_role("button", name="Stop").last.click()
-    expect(page.get_by_text("Stopped on request").first).to_be_visible(timeout=60_000)
-    for name in PAGES:
-        open_page(page, server, "" if name == "home" else name)
-        page.screenshot(path=PICTURES / f"full-{name}.png", full_page=True)
-    page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_every_page_opens_on_an_empty_workspace(browser: Browser, server: Server, width: int, scheme: str) -> None:
+    look_at_every_page(browser, server, width, scheme, "empty")
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_every_page_opens_on_a_full_workspace(browser: Browser, studio: Server, width: int, scheme: str) -> None:
+    look_at_every_page(browser, studio, width, scheme, "full")
+
+
+def test_the_web_process_never_loads_torch(studio: Server) -> None:
+    maps = Path(f"/proc/{studio.process.pid}/maps").read_text()
+    assert "libtorch" not in maps
