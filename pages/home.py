@@ -4,62 +4,62 @@ import streamlit as st
 
 from llm_core.backend.estimates import estimate_run
 from llm_core.config.presets import find_preset
-from llm_core.quantities import duration, three_digits
-from llm_core.ui.launch import new_intention, start_and_watch
-from llm_core.ui.states import from_code, literal, page_head
+from llm_core.quantities import large
+from llm_core.ui.launch import new_intention, start_and_watch, train_from_code
+from llm_core.ui.run_rows import ended_run_row, running_run_row
+from llm_core.ui.run_summaries import summaries_of
+from llm_core.ui.states import page_head
 from llm_core.ui.status import status_line
-from llm_core.workspace.job_record import HELD, QUEUED
-from llm_core.workspace.paths import open_workspace
+from llm_core.ui.train_card import show_network
+from llm_core.workspace.job_record import FINAL, HELD, QUEUED
+from llm_core.workspace.paths import Workspace, open_workspace
 from llm_core.workspace.registry import Registry
-from llm_core.workspace.runs import RunSummary, summarise_run
+
+FIRST = "pocket-gpt"
+RECENT_RUNS = 8
 
 page_head("Home", "Train a small language model here, watch it learn, look inside and talk to it.")
 status_line()
 workspace = open_workspace()
 new_intention("home")
 
-with st.container(border=True):
-    st.subheader("Start here")
-    preset = find_preset("pocket-gpt")
-    estimate = estimate_run(workspace, preset.config)
-    minutes = (
-        "" if estimate.seconds is None else f", about {max(1, round(estimate.seconds / 60))} minutes on this machine"
-    )
-    st.write(
-        f"A Transformer of {estimate.parameters.total / 1e6:.1f} million parameters learns the Python language reference "
-        f"letter by letter{minutes}. You watch its loss fall and its samples grow from noise to words."
-    )
-    with st.container(horizontal=True):
+
+def start_here(workspace: Workspace) -> None:
+    """What one click trains, and how long it takes."""
+    config = find_preset(FIRST).config
+    estimate = estimate_run(workspace, config)
+    minutes = "" if estimate.seconds is None else f" in about {minutes_in_words(estimate.seconds)} on this machine"
+    words, picture = st.columns([3, 2], gap="large", vertical_alignment="center")
+    with words:
+        st.subheader("Start here")
+        st.markdown(
+            f"A Transformer of {large(estimate.parameters.total)} parameters learns the Python language reference, "
+            f"character by character{minutes}."
+        )
+        st.markdown(
+            ":material/monitoring: Watch the loss fall and its samples turn from noise into words.  \n"
+            ":material/grid_on: Look inside: what each attention head looks at.  \n"
+            ":material/edit_note: Talk to it: let it write, token by token."
+        )
         if st.button(
             "Train a small Transformer now", type="primary", icon=":material/play_arrow:", key="start-transformer"
         ):
-            start_and_watch(preset.config, place="home", wish="pocket-gpt")
-        if st.button("…or an LSTM", key="start-lstm"):
-            start_and_watch(find_preset("pocket-lstm").config, place="home", wish="pocket-lstm")
-        if st.button("…or your own text", key="own-text"):
-            st.switch_page("data.py")
-    from_code(
-        "glassbox train --preset pocket-gpt",
-        "from llm_core.backend.jobs import submit_run\nfrom llm_core.config.presets import preset\n"
-        "from llm_core.workspace.paths import open_workspace\n\nrun = submit_run(open_workspace(), preset('pocket-gpt'))",
-    )
+            start_and_watch(config, place="home", wish=FIRST)
+        with st.container(horizontal=True):
+            if st.button("…or an LSTM", key="start-lstm"):
+                start_and_watch(find_preset("pocket-lstm").config, place="home", wish="pocket-lstm")
+            if st.button("…or your own text", key="own-text"):
+                st.switch_page("data.py")
+    with picture:
+        show_network(config.model, estimate.vocabulary_size)
 
 
-def run_row(summary: RunSummary) -> None:
-    """One run: name, figures, links."""
-    with st.container(border=True, key=f"run-{summary.id}"), st.container(horizontal=True, vertical_alignment="center"):
-        figures = [summary.kind, summary.dataset, summary.state]
-        if summary.parameters:
-            figures.append(f"{three_digits(summary.parameters / 1e6)} million parameters")
-        if summary.val_loss is not None:
-            figures.append(f"{three_digits(summary.val_loss)} nats")
-        if summary.bits_per_byte is not None:
-            figures.append(f"{three_digits(summary.bits_per_byte)} bits/byte")
-        st.markdown(f"**{literal(summary.name)}**  \n{literal(' · '.join(figures))}", width="stretch")
-        query = {"run": summary.id}
-        st.page_link("monitor.py", label="Monitor", icon=":material/monitoring:", query_params=query)
-        st.page_link("attention.py", label="Look inside", icon=":material/grid_on:", query_params=query)
-        st.page_link("playground.py", label="Talk to it", icon=":material/edit_note:", query_params=query)
+def minutes_in_words(seconds: float) -> str:
+    """Whole minutes; an estimate has no seconds."""
+    minutes = max(1, round(seconds / 60))
+    if minutes > 90:
+        return f"{minutes / 60:.0f} hours"
+    return "a minute" if minutes == 1 else f"{minutes} minutes"
 
 
 @st.fragment(run_every=2.0)
@@ -68,25 +68,24 @@ def now() -> None:
     with Registry(workspace) as registry:
         records = registry.jobs("train", HELD | {QUEUED})
     if not records:
-        st.write("Nothing is running.")
-    for record in records:
-        summary = summarise_run(workspace, record)
-        with st.container(border=True):
-            left = summary.progress.get("eta_seconds")
-            text = f"{literal(summary.name)} · {summary.state}" + ("" if left is None else f" · {duration(left)} left")
-            share = summary.steps / summary.max_steps if summary.max_steps else 0.0
-            st.progress(min(1.0, share), text=text)
-            st.page_link(
-                "monitor.py", label="Open Monitor", icon=":material/monitoring:", query_params={"run": summary.id}
-            )
+        st.caption("Nothing is running.")
+    # The one that runs first, then the queue in its order.
+    records.sort(key=lambda record: (record.state == QUEUED, record.created_at))
+    for run in summaries_of(workspace, records):
+        running_run_row(run)
 
 
+with st.container(border=True, key="start-here"):
+    start_here(workspace)
 st.subheader("Now")
 now()
 with Registry(workspace) as registry:
-    ended = [record for record in registry.jobs("train") if record.is_final][:8]
+    ended = registry.jobs("train", FINAL)
 st.subheader("Recent")
 if not ended:
-    st.write("No run has ended yet. The first one you start will appear here.")
-for record in ended:
-    run_row(summarise_run(workspace, record))
+    st.caption("No run has ended yet. The first one you start will appear here.")
+for run in summaries_of(workspace, ended[:RECENT_RUNS]):
+    ended_run_row(run)
+if len(ended) > RECENT_RUNS:
+    st.page_link("runs.py", label=f"All {len(ended):,} runs", icon=":material/table_rows:")
+train_from_code(FIRST, find_preset(FIRST).config)

@@ -31,13 +31,10 @@ draft = current_draft()
 def show_card(workspace: Workspace, draft: Draft, config: RunConfig) -> int | None:
     """What follows from the settings, and the button; returns the number of steps where it is known."""
     readiness = check_readiness(workspace, config)
-    steps: int | None = None
-    if readiness.can_be_estimated:
-        estimate = estimate_run(workspace, config)
-        steps = estimate.steps
+    estimate = estimate_run(workspace, config) if readiness.can_be_estimated else None
+    if estimate is not None:
         show_network(config.model, estimate.vocabulary_size)
         show_figures(workspace, config)
-        show_meaning(estimate)
     show_problems(readiness.blocking, readiness.warnings)
     name = st.text_input("Name of the run", placeholder=default_name(draft.preset, config), key="train-name")
     if st.button(
@@ -51,7 +48,9 @@ def show_card(workspace: Workspace, draft: Draft, config: RunConfig) -> int | No
         make_room()
         named = config.model_copy(update={"name": name.strip()})
         start_and_watch(named, place="train", wish=default_name(draft.preset, config))
-    return steps
+    if estimate is not None:
+        show_meaning(estimate)
+    return None if estimate is None else estimate.steps
 
 
 form_side, card_side = st.columns([3, 2], gap="medium")

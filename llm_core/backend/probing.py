@@ -8,6 +8,7 @@ Not here: measuring (`speed_probe.py`), what is made of the figure (`estimates.p
 from __future__ import annotations
 
 import os
+import time
 from typing import Literal
 
 from llm_core.backend.devices import memory_bytes
@@ -27,6 +28,7 @@ Measurement = Literal["measured", "measuring", "possible", "training", "busy", "
 LONGEST_STEP_SECONDS = 4.0
 LARGEST_MEMORY_SHARE = 0.5
 BUSY_LOAD_PER_CORE = 1.5
+RETRY_SECONDS = 600.0
 
 
 def measurement_of(workspace: Workspace, config: RunConfig) -> Measurement:
@@ -34,7 +36,7 @@ def measurement_of(workspace: Workspace, config: RunConfig) -> Measurement:
 
     "possible": it could be measured now. "training": a run is under way or waits, and would be disturbed. "busy": something
     else takes the cores, and would make the figure far too low. "too large": a few steps would take minutes or half the
-    memory. "failed": it was tried; the job's log says more.
+    memory. "failed": it was tried a short while ago; the job says why.
 
     Raises:
         UserError: the text or the tokenizer does not exist.
@@ -47,7 +49,12 @@ def measurement_of(workspace: Workspace, config: RunConfig) -> Measurement:
         probes = registry.jobs("probe", HELD | {QUEUED, FAILED})
         if registry.jobs("train", HELD | {QUEUED}):
             return "training"
-    states = {probe.state for probe in probes if _key_of(workspace, probe) == key}
+    recent = time.time() - RETRY_SECONDS
+    states = {
+        probe.state
+        for probe in probes
+        if (probe.ended_at is None or probe.ended_at > recent) and _key_of(workspace, probe) == key
+    }
     if states - {FAILED}:
         return "measuring"
     if states:

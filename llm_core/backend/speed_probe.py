@@ -9,12 +9,14 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from llm_core.backend.estimates import store_speed
 from llm_core.backend.vocabulary import guess_vocabulary_size
+from llm_core.config.errors import Refused
 from llm_core.config.run import RunConfig
 from llm_core.text.progress import Cancelled, stop_if_cancelled
 from llm_core.training.trainer import Trainer
@@ -26,6 +28,7 @@ _WARM_UP_STEPS = 3
 _MEASURED_SECONDS = 3.0
 _MEASURED_STEPS = 200
 _LOOK_SECONDS = 0.5
+_LARGEST_WAITING_SHARE = 0.2
 
 
 def measure_speed(
@@ -38,6 +41,7 @@ def measure_speed(
 
     Raises:
         Cancelled: on request, or because a training has come, which has the right of way. Nothing is kept then.
+        Refused: other work took the cores away, so that the figure would say more about that work than about this machine.
     """
     vocabulary_size = guess_vocabulary_size(workspace, config.data)
     generator = np.random.default_rng(0)
@@ -61,13 +65,17 @@ def measure_speed(
         trainer.run_step()
         report("warming up", step + 1, _WARM_UP_STEPS)
     seconds: list[float] = []
-    started = time.perf_counter()
+    started, waited = time.perf_counter(), _seconds_waited_for_a_core()
     while len(seconds) < _MEASURED_STEPS and (time.perf_counter() - started < _MEASURED_SECONDS or len(seconds) < 3):
         give_way()
         before = time.perf_counter()
         trainer.run_step()
         seconds.append(time.perf_counter() - before)
         report("measuring speed", len(seconds), None)
+    waiting_share = (_seconds_waited_for_a_core() - waited) / (time.perf_counter() - started)
+    if waiting_share > _LARGEST_WAITING_SHARE:
+        what = "This machine was too busy with other work for a measurement"
+        raise Refused(what, value=f"{waiting_share:.0%} of the time was spent waiting for a core")
     slow, middle, quick_mark = np.quantile(trainer.tokens_per_step / np.array(seconds), [0.1, 0.5, 0.9]).tolist()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     result = {
@@ -80,3 +88,14 @@ def measure_speed(
     }
     store_speed(workspace, config, vocabulary_size, result)
     return result
+
+
+def _seconds_waited_for_a_core() -> float:
+    """How long this thread was ready to run and could not, since it began; 0 where the system does not count it.
+
+    Linux: the second number of schedstat, in nanoseconds (Documentation/scheduler/sched-stats).
+    """
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0

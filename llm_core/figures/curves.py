@@ -28,7 +28,16 @@ def schedule(steps: Sequence[int], rates: Sequence[float], *, dark: bool) -> go.
             hovertemplate="step %{x:,}: %{y:.2e}<extra></extra>",
         )
     )
-    figure.update_xaxes(showgrid=False, nticks=5, tickformat=",", ticksuffix=" steps", zeroline=False, automargin=True)
+    figure.update_xaxes(
+        showgrid=False,
+        nticks=5,
+        tickformat=",",
+        ticksuffix=" steps",
+        showticksuffix="last",
+        tickangle=0,
+        zeroline=False,
+        automargin=True,
+    )
     figure.update_yaxes(
         rangemode="tozero", nticks=4, tickformat="~g", gridcolor=_FAINT[dark], zeroline=False, automargin=True
     )

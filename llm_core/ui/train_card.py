@@ -36,7 +36,7 @@ _HOW = {
     "busy": "By rule of thumb: this machine is busy with other work, which would falsify a measurement.",
     "training": "By rule of thumb: a run is training, and measuring would slow it down.",
     "too large": "By rule of thumb: measuring this model here would take minutes.",
-    "failed": "By rule of thumb: measuring failed on this machine.",
+    "failed": "By rule of thumb: no measurement came about just now.",
 }
 
 

@@ -101,7 +101,7 @@ def _start_row(draft: Draft) -> None:
             placeholder=f"settings of {draft.file_name}",
             key=key,
             on_change=from_preset,
-            width=230,
+            width=200,
         )
         with st.popover("Load config.json", icon=":material/upload_file:"):
             st.file_uploader("The config.json of a run", key=uploader, on_change=from_file, max_upload_size=1)
@@ -142,17 +142,16 @@ def _dataset(workspace: Workspace, draft: Draft) -> str:
         if name not in records:
             return f"{name} (not in this workspace)"
         characters = records[name].characters
-        return name + (f" · {large(characters)} characters" if characters else "")
+        return name + (f" · {large(characters)}" if characters else "")
 
-    chosen: str = st.selectbox(
-        "Text", names, index=names.index(wanted), format_func=shown, key=f"{draft.prefix}-data.dataset"
-    )
-    if chosen in records:
-        st.caption(
-            "What the model learns to go on with. A tenth is kept aside to measure, unless you choose otherwise."
+    with st.container(gap="xxsmall"):
+        chosen: str = st.selectbox(
+            "Corpus", names, index=names.index(wanted), format_func=shown, key=f"{draft.prefix}-data.dataset"
         )
-    else:
-        st.page_link("data.py", label="Bring this text in on Data, or choose another", icon=":material/library_add:")
+        if chosen in records:
+            st.caption("The text the model learns from. Its last part is kept aside to measure with.")
+        else:
+            st.page_link("data.py", label="Bring this text in", icon=":material/library_add:")
     return chosen
 
 
