@@ -1,0 +1,65 @@
+"""`glassbox` without a verb: it serves and says where, a second one finds the first, Ctrl-C ends it in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.backend.support import wait_for
+
+
+def glassbox(home: Path, log: Path) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "GLASSBOX_HOME": str(home), "GLASSBOX_IDLE_SECONDS": "1", "PYTHONUNBUFFERED": "1"}
+    environment.pop("GLASSBOX_PASSWORD", None)
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "llm_core.cli", "--no-browser"],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def test_serves_is_found_again_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    home, log, second_log = tmp_path / "home", tmp_path / "first.log", tmp_path / "second.log"
+    first = glassbox(home, log)
+    try:
+        wait_for("the address", lambda: "Glassbox is at" in log.read_text() or first.poll() is not None)
+        said = log.read_text()
+        url = next(line.removeprefix("Glassbox is at ") for line in said.splitlines() if "Glassbox is at" in line)
+        assert str(home) in said and "running trainings go on" in said
+        with urllib.request.urlopen(f"{url}/_stcore/health", timeout=10) as answer:  # noqa: S310  our own address
+            assert answer.status == 200
+        second = glassbox(home, second_log)
+        assert second.wait(60) == 0
+        assert f"Glassbox already serves this workspace at {url}" in second_log.read_text()
+        os.killpg(first.pid, signal.SIGINT)  # as a terminal does: to the server under it, too
+        assert first.wait(30) == 0, log.read_text()
+        assert "The dashboard has ended. Nothing is running." in log.read_text()
+        assert "Traceback" not in log.read_text()
+    finally:
+        if first.poll() is None:
+            first.kill()
+    third = glassbox(home, second_log)
+    wait_for("a new start where an old address lies", lambda: "Glassbox is at" in second_log.read_text())
+    os.killpg(third.pid, signal.SIGINT)
+    assert third.wait(30) == 0
+
+
+def test_an_open_address_needs_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GLASSBOX_PASSWORD", raising=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "llm_core.cli", "--workspace", str(tmp_path / "home"), "--address", "0.0.0.0"],  # noqa: S104
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "0.0.0.0" in done.stderr and "GLASSBOX_PASSWORD" in done.stderr  # noqa: S104
