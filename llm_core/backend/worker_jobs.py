@@ -6,7 +6,9 @@ Each reports its progress to a file and can be cancelled. Not here: training run
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from llm_core.backend.endings import Cancelled, StopSignal
@@ -24,7 +26,7 @@ def run_short_job(workspace: Workspace, record: JobRecord, token: str, stop: Sto
     """Do the job and move it to `finished` with its result."""
     from llm_core.text.progress import Cancelled as TextCancelled
 
-    state: dict[str, Any] = {"phase": "starting", "done": 0, "total": None}
+    state: dict[str, Any] = {"phase": "starting", "done": 0, "total": None, "phase_began_at": time.time()}
 
     def write(progress: Mapping[str, Any]) -> None:
         write_progress(workspace, record.id, {**progress, "written_at": time.time()})
@@ -36,6 +38,8 @@ def run_short_job(workspace: Workspace, record: JobRecord, token: str, stop: Sto
         nonlocal shown_at
         heartbeat.moved()
         changed = phase != state["phase"]
+        if changed:
+            state["phase_began_at"] = time.time()
         state.update(phase=phase, done=done, total=total)
         if changed or time.monotonic() - shown_at > 0.3:
             shown_at = time.monotonic()
@@ -58,28 +62,64 @@ def run_short_job(workspace: Workspace, record: JobRecord, token: str, stop: Sto
 def _import(
     workspace: Workspace, config: dict[str, Any], report: Report, cancelled: Callable[[], bool]
 ) -> dict[str, Any]:
-    from llm_core.text.library import ImportOptions, import_corpus
+    from llm_core.text.library import ImportOptions, ensure_dataset, import_corpus
 
+    if "builtin" in config:
+        made = ensure_dataset(workspace, config["builtin"], progress=report, cancelled=cancelled)
+        return {"dataset_id": made.id, "dataset_name": made.title}
     options = ImportOptions.model_validate(config["options"])
-    dataset = import_corpus(workspace, config["source"], options, progress=report, cancelled=cancelled)
-    return {"dataset_id": dataset.id, "dataset_name": dataset.name}
+    with _given_source(workspace, config) as path:
+        source = config["hub"] if path is None else path
+        if options.kind == "paste":
+            source = Path(source).read_bytes().decode("utf-8")
+        dataset = import_corpus(workspace, source, options, progress=report, cancelled=cancelled)
+    return {"dataset_id": dataset.id, "dataset_name": dataset.name, "existing": dataset.existing}
 
 
 def _tokenizer(
     workspace: Workspace, config: dict[str, Any], report: Report, cancelled: Callable[[], bool]
 ) -> dict[str, Any]:
-    from llm_core.text.tokenizer_library import train_tokenizer
+    from llm_core.text.tokenizer_library import import_tokenizer, train_tokenizer
 
-    tokenizer = train_tokenizer(
-        workspace,
-        config["dataset"],
-        config["kind"],
-        config["size"],
-        config["name"],
-        progress=report,
-        cancelled=cancelled,
-    )
-    return {"tokenizer_id": tokenizer.id, "tokenizer_name": config["name"]}
+    if "dataset" in config:
+        tokenizer = train_tokenizer(
+            workspace,
+            config["dataset"],
+            config["kind"],
+            config["size"],
+            config["name"],
+            progress=report,
+            cancelled=cancelled,
+        )
+    else:
+        with _given_source(workspace, config) as path:
+            assert path is not None, "a tokenizer comes from a text or from a file"
+            tokenizer = import_tokenizer(workspace, path, config["name"], cancelled=cancelled)
+    return {"tokenizer_id": tokenizer.id, "tokenizer_name": tokenizer.name}
+
+
+@contextmanager
+def _given_source(workspace: Workspace, config: dict[str, Any]) -> Generator[Path | None]:
+    """The file that a job reads, None when it reads none; a private copy is gone afterwards, however the work ended.
+
+    A path is looked at again: between the click and now a link in it may have been set to somewhere else. Only a worker that
+    was killed leaves the copy, for the next attempt.
+    """
+    from llm_core.text.import_roots import check_import_path
+    from llm_core.text.uploads import discard_upload, sweep_uploads, upload_path
+
+    token = config.get("upload")
+    try:
+        if token is not None:
+            yield upload_path(workspace, token)
+        elif "path" in config:
+            yield check_import_path(workspace, config["path"], [Path(root) for root in config["roots"]])
+        else:
+            yield None
+    finally:
+        if token is not None:
+            discard_upload(workspace, token)
+        sweep_uploads(workspace)
 
 
 def _probe(

@@ -7,19 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from llm_core.cli.output import ProgressLine, print_json, print_table
+from llm_core.config.data import DataConfig
+from llm_core.config.errors import UserError
 from llm_core.quantities import size
-from llm_core.workspace.paths import open_workspace
+from llm_core.workspace.paths import Workspace, open_workspace
 
 
 def add_verbs(verbs: Any) -> None:
     """Declare the verbs on argparse's subparsers."""
     parser: argparse.ArgumentParser = verbs.add_parser("data", help="bring text, list what is there")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    add = actions.add_parser("add", help="import a file (.txt .md .csv .tsv .jsonl .parquet)")
-    add.add_argument("path", metavar="PATH")
+    add = actions.add_parser("add", help="import a file (.txt .md .csv .tsv .jsonl .parquet) or a data set of the Hub")
+    add.add_argument("path", metavar="PATH", help="a file; with --hub the name owner/name")
     add.add_argument("--name", help="the text's name (default: the file's)")
+    add.add_argument("--hub", action="store_true", help="PATH is a data set of the Hugging Face Hub")
+    add.add_argument("--hub-split", metavar="SPLIT", help="which part of it (default: train)")
+    add.add_argument("--hub-config", metavar="CONFIG", help="for data sets that have several configurations")
     add.add_argument("--column", help="the column that holds the text (tables)")
-    add.add_argument("--separator", help="cut a .txt into documents at this line")
+    add.add_argument("--separator", help="cut text into documents wherever this occurs (\\n and \\t are understood)")
+    add.add_argument("--keep-line-ends", action="store_true", help="leave CRLF as it is")
+    add.add_argument("--nfc", action="store_true", help="compose characters (Unicode NFC)")
+    add.add_argument("--drop-repeated", choices=("document", "line"), help="keep the first of equal documents or lines")
     add.add_argument("--json", action="store_true")
     add.set_defaults(run_verb=add_data)
     listing = actions.add_parser("list", help="the texts of this workspace")
@@ -29,26 +37,15 @@ def add_verbs(verbs: Any) -> None:
 
 def add_data(options: argparse.Namespace) -> int:
     """Import in this very process, with a progress line."""
-    from llm_core.text.cleaning import CleaningOptions
-    from llm_core.text.library import ImportOptions, import_corpus
-    from llm_core.text.progress import never_cancelled
+    from llm_core.text.library import import_corpus
 
     workspace = open_workspace(options.workspace)
-    path = Path(options.path)
-    cleaning = CleaningOptions(document_separator=options.separator) if options.separator else CleaningOptions()
-    import_options = ImportOptions(name=options.name or path.stem, text_column=options.column or "", cleaning=cleaning)
     line = ProgressLine(quiet=options.json)
     try:
-        record = import_corpus(
-            workspace,
-            str(path),
-            import_options,
-            progress=lambda phase, done, total: line.show(phase, done, total),
-            cancelled=never_cancelled,
-        )
+        record = import_corpus(workspace, options.path, _import_options(options), progress=line.show)
     finally:
         line.close()
-    existing = record.existing
+    warning = _short_for_the_usual_context(workspace, record.id)
     if options.json:
         print_json(
             {
@@ -57,14 +54,15 @@ def add_data(options: argparse.Namespace) -> int:
                 "documents": record.documents,
                 "characters": record.characters,
                 "bytes": record.bytes,
-                "existing": existing,
+                "existing": record.existing,
+                "warning": None if warning is None else warning.to_dict(),
             }
         )
-    else:
-        word = "was there already" if existing else "is ready"
-        print(
-            f"{record.name} {word}: {record.characters:,} characters, {record.documents:,} documents. Id {record.id}."
-        )
+        return 0
+    word = "was there already" if record.existing else "is ready"
+    print(f"{record.name} {word}: {record.characters:,} characters, {record.documents:,} documents. Id {record.id}.")
+    if warning is not None:
+        print(warning)
     return 0
 
 
@@ -94,3 +92,32 @@ def list_data(options: argparse.Namespace) -> int:
     ]
     print_table(("name", "id", "characters", "documents", "size"), rows)
     return 0
+
+
+def _import_options(options: argparse.Namespace) -> Any:
+    from llm_core.text.cleaning import CleaningOptions
+    from llm_core.text.dataset_record import ImportOptions
+
+    given: dict[str, Any] = {"kind": "hub", "name": options.name or options.path.replace("/", " ")}
+    if not options.hub:
+        given = {"name": Path(options.path).stem if options.name is None else options.name}
+    return ImportOptions(
+        **given,
+        text_column=options.column or "",
+        hub_split=options.hub_split or "train",
+        hub_configuration=options.hub_config or "",
+        cleaning=CleaningOptions(
+            line_ends=not options.keep_line_ends,
+            unicode_nfc=options.nfc,
+            duplicates=options.drop_repeated or "none",
+            document_separator=options.separator,
+        ),
+    )
+
+
+def _short_for_the_usual_context(workspace: Workspace, dataset: str) -> UserError | None:
+    from llm_core.text.library import split_of
+    from llm_core.text.splits import short_for_context
+
+    usual = DataConfig()
+    return short_for_context(split_of(workspace, dataset, usual.validation_fraction), usual.context_length)

@@ -69,6 +69,11 @@ def tokenizer_options(workspace: Workspace) -> list[TokenizerOption]:
     return [*kept, TokenizerOption(BYTES, "Bytes"), *of_texts, TokenizerOption(THIS_TEXT, "Characters of this sample")]
 
 
+def is_kept(key: str) -> bool:
+    """Whether the key is of a tokenizer of the workspace, which stays as it is, and not of one made on the spot."""
+    return key not in (BYTES, THIS_TEXT) and not key.startswith(_CHARACTERS_OF)
+
+
 def open_option(workspace: Workspace, key: str, sample: str) -> TextTokenizer:
     """The tokenizer behind a key of `tokenizer_options`; `sample` is the text whose characters THIS_TEXT means.
 
@@ -80,7 +85,7 @@ def open_option(workspace: Workspace, key: str, sample: str) -> TextTokenizer:
         return ByteTokenizer()
     if key == THIS_TEXT:
         return CharacterTokenizer(sample)
-    if not key.startswith(_CHARACTERS_OF):
+    if is_kept(key):
         return open_tokenizer(workspace, key)
     record = find_dataset(workspace, key.removeprefix(_CHARACTERS_OF))
     if not record.materialised:

@@ -98,6 +98,19 @@ def check_split(folder: Path, record: DatasetRecord) -> Split:
     return split
 
 
+def short_for_context(split: Split, context_length: int) -> UserError | None:
+    """What to say of a text whose validation part, cut into characters, holds no window of this context; None if it does."""
+    tokens = window_tokens(split)
+    if tokens > context_length:
+        return None
+    return UserError(
+        f"The part kept for validation is too short for one window of {context_length:,} tokens",
+        value=f"{tokens:,} characters",
+        limit=f"more than {context_length:,} (data.context_length)",
+        remedy=f"Bring more text, or train with a context of at most {tokens - 1:,}",
+    )
+
+
 def window_tokens(split: Split) -> int:
     """How many tokens the validation part has when every character is one: the most that any window can be given."""
     ends = 0 if split.is_one_document else split.validation_documents
