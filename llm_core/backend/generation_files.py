@@ -133,5 +133,10 @@ def forget_oldest(workspace: Workspace, *, keep: int = KEPT_GENERATIONS, keep_by
 
 def _path(workspace: Workspace, generation_id: str) -> Path:
     if not _ID.fullmatch(generation_id):
-        raise NotFound("This is not the id of a generation", value=generation_id, limit="16 hexadecimal digits")
+        raise NotFound(
+            "This is not the id of a generation",
+            value=generation_id,
+            limit="16 hexadecimal digits",
+            remedy="Generate again",
+        )
     return workspace.root / FOLDER / f"{generation_id}.jsonl"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from llm_core.config.errors import UserError
 from llm_core.web.vendor import plotly_path
 
 UI = Path(__file__).resolve().parents[2] / "llm_core" / "ui"
@@ -62,8 +63,8 @@ def test_the_chart_is_told_what_to_ask_and_how_to_name_it() -> None:
 
 
 def test_bits_per_byte_need_the_bytes_of_a_token() -> None:
-    app = AppTest.from_function(plot_page, kwargs={"unit": "bits/byte", "bytes_per_token": None}).run()
-    assert "Bits per byte need the bytes of a token" in app.exception[0].value
+    with pytest.raises(UserError, match="Bits per byte need the bytes of a token"):
+        plot_page("bits/byte", None)
     app = AppTest.from_function(plot_page, kwargs={"unit": "bits/byte", "bytes_per_token": 3.7}).run()
     assert sent(app)["runs"][0]["bytes_per_token"] == 3.7 and sent(app)["y_label"] == "loss, bits per byte"
 
