@@ -24,7 +24,7 @@ from llm_core.models.registry import build_model
 from llm_core.text.tokenizers import CharacterTokenizer
 
 ALPHABET = "".join(chr(code) for code in range(48, 48 + 65))
-NEW_TOKENS = 200
+NEW_TOKENS = 100
 SIZES = {"4 layers x 128": (4, 4, 128), "6 layers x 384": (6, 6, 384)}
 
 
@@ -37,7 +37,7 @@ def main() -> int:
     return 0
 
 
-def measure(layers: int, heads: int, width: int, new_tokens: int = NEW_TOKENS, rounds: int = 5) -> dict[str, Any]:
+def measure(layers: int, heads: int, width: int, new_tokens: int = NEW_TOKENS, rounds: int = 9) -> dict[str, Any]:
     """Tokens per second, prompt of one token included, of both."""
     contestants: dict[str, Callable[[], float]] = {
         "transformers generate (GPT-2)": _peer(layers, heads, width, new_tokens),

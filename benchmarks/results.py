@@ -61,7 +61,8 @@ def compare(
         rounds: how often each has its turn, after one turn that does not count.
 
     Returns:
-        For each its median rate, and the median, least and greatest of its ratio to the other in the same round.
+        For each its median and best rate, the ratio of the best rates (what a busy machine disturbs least), and the median, least
+        and greatest ratio within a round.
     """
     rates: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(rounds + 1):
@@ -74,6 +75,8 @@ def compare(
         ratios = [a / b for a, b in zip(own, rates[against], strict=True)]
         found[name] = {
             "rate": _short(statistics.median(own)),
+            "best_rate": _short(max(own)),
+            "best_ratio": _short(max(own) / max(rates[against])),
             "ratio": _short(statistics.median(ratios)),
             "ratio_low": _short(min(ratios)),
             "ratio_high": _short(max(ratios)),
@@ -94,8 +97,8 @@ def print_rates(title: str, unit: str, found: dict[str, dict[str, float | int]])
     print(title)
     for name, values in found.items():
         print(
-            f"  {name:<44} {values['rate']:>12,.4g} {unit}   × {values['ratio']:.2f}"
-            f"  ({values['ratio_low']:.2f} to {values['ratio_high']:.2f} over {values['rounds']} rounds)"
+            f"  {name:<44} {values['rate']:>10,.4g} {unit}, best {values['best_rate']:>10,.4g}   × {values['ratio']:.2f}"
+            f"  (best × {values['best_ratio']:.2f}; {values['ratio_low']:.2f} to {values['ratio_high']:.2f} in {values['rounds']} rounds)"
         )
 
 

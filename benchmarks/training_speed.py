@@ -44,9 +44,9 @@ class Case:
 
 
 CASES = (
-    Case("transformer-0.8M", "transformer", 4, 4, 128, 64, 12, steps_per_turn=20, rounds=7),
-    Case("transformer-10M", "transformer", 6, 6, 384, 256, 16, steps_per_turn=1, rounds=5),
-    Case("lstm-0.6M", "lstm", 1, 1, 256, 64, 32, steps_per_turn=20, rounds=7),
+    Case("transformer-0.8M", "transformer", 4, 4, 128, 64, 12, steps_per_turn=5, rounds=30),
+    Case("transformer-10M", "transformer", 6, 6, 384, 256, 16, steps_per_turn=1, rounds=7),
+    Case("lstm-0.6M", "lstm", 1, 1, 256, 64, 32, steps_per_turn=5, rounds=30),
 )
 
 
