@@ -95,7 +95,11 @@ def _tokenizer(
         with _given_source(workspace, config) as path:
             assert path is not None, "a tokenizer comes from a text or from a file"
             tokenizer = import_tokenizer(workspace, path, config["name"], cancelled=cancelled)
-    return {"tokenizer_id": tokenizer.id, "tokenizer_name": tokenizer.name}
+    return {
+        "tokenizer_id": tokenizer.id,
+        "tokenizer_name": tokenizer.name,
+        "vocabulary_size": tokenizer.vocabulary_size,
+    }
 
 
 @contextmanager

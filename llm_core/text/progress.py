@@ -71,9 +71,6 @@ def progress_words(phase: str, done: int, total: int | None) -> str:
     if not done and not total:
         return phase
     unit = UNITS.get(phase, "")
-    of_total = "" if total is None else f" of {_counted(total, unit)}"
-    return f"{phase}, {_counted(done, unit)}{of_total}"
-
-
-def _counted(value: int, unit: str) -> str:
-    return size(value) if unit == "bytes" else f"{value:,} {unit}".rstrip()
+    if unit == "bytes":
+        return f"{phase}, {size(done)}" + ("" if total is None else f" of {size(total)}")
+    return f"{phase}, {done:,}" + ("" if total is None else f" of {total:,}") + f" {unit}".rstrip()

@@ -126,7 +126,7 @@ def _outcome(record: JobRecord, closed: set[str]) -> None:
     if record.state == FINISHED and record.result.get("existing"):
         st.info(f"{name} was here already, with the same text and options.", icon=":material/check:")
     elif record.state == FINISHED:
-        st.success(f"{name} is ready.", icon=":material/check:")
+        st.success(f"{name} is ready.{_shortfall(record)}", icon=":material/check:")
     elif record.state == FAILED:
         st.error(literal(f"{record.name}: {record.reason} {record.remedy}".strip()), icon=":material/error:")
     else:
@@ -134,3 +134,11 @@ def _outcome(record: JobRecord, closed: set[str]) -> None:
     if record.state == FAILED and st.button("Close", key=f"close-{record.id}", type="tertiary"):
         closed.add(record.id)
         st.rerun()
+
+
+def _shortfall(record: JobRecord) -> str:
+    """That a small text had fewer pairs to join than the vocabulary that was asked for."""
+    size_wanted, size_made = record.config.get("size", 0), record.result.get("vocabulary_size", 0)
+    if size_made >= size_wanted:
+        return ""
+    return f" It has {size_made:,} entries of the {size_wanted:,} asked for: the text has no more pairs to join."

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 from llm_core.backend.inference_client import InferenceClient
 from llm_core.config.errors import UserError
 from llm_core.config.timing import Timing
+from llm_core.text.uploads import sweep_uploads
 from llm_core.web.access import AccessMiddleware
 from llm_core.web.access_policy import AccessPolicy
 from llm_core.web.api import Api
@@ -40,6 +41,7 @@ def web_parts(server_address: str | None) -> WebParts:
         policy = AccessPolicy.from_environment(workspace)
         policy.check_address(server_address)
         timing = Timing.from_environment()
+        sweep_uploads(workspace)  # what a killed server had begun to receive
     except UserError as error:
         raise SystemExit(f"Glassbox cannot start. {error}") from error
     api = Api(workspace, InferenceClient(workspace), shared_sampler())

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-import time
 import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,26 +13,11 @@ from streamlit.testing.v1 import AppTest
 from llm_core.backend.text_jobs import runs_on
 from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.library import find_dataset, import_corpus, list_datasets, open_documents
-from llm_core.workspace.paths import Workspace, open_workspace
+from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
-from tests.backend.support import FAST, processes_of, wait_for
+from tests.app.text_support import MAIN, TEXT, run, run_until, workspace
 
-MAIN = Path(__file__).resolve().parents[2] / "pages" / "main.py"
-TEXT = "".join(f"Line {number} says something of its own, twice {number % 7}.\n" for number in range(400))
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    """An empty workspace whose processes have ended when the test has."""
-    for name, value in {**FAST, "GLASSBOX_HOME": str(tmp_path / "home"), "GLASSBOX_IDLE_SECONDS": "1"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("GLASSBOX_IMPORT_ROOTS", str(tmp_path / "books"))
-    (tmp_path / "books").mkdir()
-    workspace = open_workspace()
-    yield workspace
-    wait_for("every process of the workspace to end", lambda: not processes_of(workspace), 30)
-    uploads = workspace.root / "uploads"
-    assert not uploads.exists() or list(uploads.iterdir()) == [], "no private copy is left"
+__all__ = ["workspace"]
 
 
 def open_page(**query: str) -> AppTest:
@@ -46,32 +29,13 @@ def open_page(**query: str) -> AppTest:
     return run(app)
 
 
-def run(app: AppTest) -> AppTest:
-    app.run()
-    assert not app.exception, app.exception
-    return app
-
-
 def choose(app: AppTest, place: str) -> None:
     app.segmented_control(key="import-from-0").set_value(place)
     run(app)
 
 
-def run_until(app: AppTest, condition: Callable[[], object]) -> None:
-    """Show the page again, as its timer would, until it says so."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, [element.value for element in [*app.error, *app.info, *app.success]]
-        time.sleep(0.1)
-        run(app)
-
-
 def imported(workspace: Workspace) -> list[str]:
     return [record.name for record in list_datasets(workspace) if not record.builtin]
-
-
-def everything(app: AppTest) -> str:
-    return "\n".join(str(element.value) for element in [*app.error, *app.warning, *app.info, *app.success])
 
 
 def test_a_pasted_text_is_imported_chosen_and_shown(workspace: Workspace) -> None:
