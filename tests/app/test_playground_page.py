@@ -15,10 +15,14 @@ from streamlit.testing.v1 import AppTest
 
 from llm_core.backend.generation_files import FOLDER
 from llm_core.backend.inference_client import InferenceClient
+from llm_core.backend.jobs import stop_job, submit_run
+from llm_core.workspace.checkpoints import list_checkpoints
 from llm_core.workspace.locks import is_locked
 from llm_core.workspace.paths import open_workspace
+from llm_core.workspace.registry import Registry
+from llm_core.workspace.runs import run_folder
 from tests.app.model_runs import asked, open_page, rerun, train_each_family
-from tests.backend.support import FAMILIES, wait_for
+from tests.backend.support import FAMILIES, FAST, tiny, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +131,28 @@ def test_what_the_tokenizer_does_not_know_is_said_with_choices(runs: tuple[Path,
     rerun(app.button(key="other-run-prompt").click())
     assert asked(app, "run") == runs[1]["bytes"]
     assert not app.warning and app.text_area(key="prompt").value == "thé st你"
+
+
+def test_a_run_that_is_still_training_is_talked_to_at_its_newest_checkpoint(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in FAST.items():
+        monkeypatch.setenv(name, value)
+    workspace = open_workspace(home)
+    changes = ("name=living", "training.max_steps=100000", "training.checkpoint_interval=20")
+    record = submit_run(workspace, tiny("gru", *changes))
+    wait_for("two checkpoints", lambda: len(list_checkpoints(run_folder(workspace, record.id))) >= 2)
+    app = open_page("playground", run="living", text="the st")
+    app.number_input(key="sampling-max_tokens-0").set_value(5)
+    answer = finished(home, generate(app))
+    with Registry(workspace) as registry:
+        assert registry.get(record.id).state == "running"
+        stop_job(workspace, record.id, author="test")
+        wait_for("the end", lambda: registry.get(record.id).is_final)
+    assert (
+        answer["state"] == "done"
+        and 20 <= answer["step"] <= list_checkpoints(run_folder(workspace, record.id))[-1].step
+    )
 
 
 def test_links_to_what_is_not_there_say_so() -> None:
