@@ -170,6 +170,8 @@ def _large_config(device: str, compile_model: str, batch_size: int, sizes: Sizes
 
 
 def _speed_of(config: RunConfig, sizes: Sizes) -> dict[str, Any]:
+    if config.hardware.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     generator = np.random.default_rng(0)
     tokens = generator.integers(0, sizes.large_vocabulary_size, 1_000_000).astype(np.uint32)
     started = time.perf_counter()
@@ -225,7 +227,13 @@ def check(device: str, sizes: Sizes) -> dict[str, Any]:
     found["speed"] = {}
     for way in sizes.compiles:
         print(f"gpt-124m: speed with compile={way}", flush=True)
-        found["speed"][way] = measure_speed(device, way, sizes)
+        try:
+            found["speed"][way] = measure_speed(device, way, sizes)
+        except RuntimeError as error:
+            if way == "off":
+                raise
+            # Compiling needs a C compiler on the machine; without one the other figures still count.
+            print(f"compiling did not work here: {str(error).splitlines()[0]}")
     parts = [*found["learning"].values(), *found["equality"].values()]
     found["is_well"] = all(part["is_well"] for part in parts)
     return found

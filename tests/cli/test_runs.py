@@ -100,6 +100,15 @@ def test_ctrl_c_saves_stops_and_says_so(glassbox: Command) -> None:
     assert glassbox.json("show", "interrupted")["checkpoints"] == [ended["steps"]]
 
 
+def test_ctrl_c_while_writing_ends_with_130(glassbox: Command) -> None:
+    process = glassbox.start("generate", "first", "--prompt", "abc", "--max-tokens", "100000")
+    assert process.stdout is not None
+    assert process.stdout.read(4).startswith("abc"), "the text is written as it comes"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors == "Interrupted.\n"
+
+
 def test_a_queued_run_is_stopped_resumed_and_deleted(glassbox: Command) -> None:
     queued = glassbox.json("train", *LONG, "--name", "queued")
     assert queued.keys() == {"run_id", "state"} and queued["state"] == "queued"

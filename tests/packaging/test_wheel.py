@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -59,6 +60,9 @@ def test_the_command_works_outside_a_checkout(installation: Installation) -> Non
     listed = run([str(installation.command), "presets", "--json"], installation.folder, environment)
     assert "pocket-gpt" in [preset["name"] for preset in json.loads(listed)]
     assert run([str(installation.command), "--version"], installation.folder, environment).startswith("glassbox 0.")
+    command = [str(installation.command), "bench"]
+    bench = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert bench.returncode == 2 and "Clone the repository" in bench.stderr
     assert not any(installation.folder.iterdir()), "nothing is left in the folder it was called from"
 
 
