@@ -1,5 +1,7 @@
 """Data: the texts of the workspace; bring one, look at it, count it, see how it is split, use it."""
 
+import shlex
+
 import streamlit as st
 
 from llm_core.text.uploads import sweep_uploads
@@ -33,7 +35,7 @@ if record is not None:
 name = "my-book" if record is None else record.name
 from_code(
     "glassbox data add my-book.txt --name my-book\nglassbox data list\n"
-    f'glassbox train --preset pocket-gpt --set data.dataset="{name}"',
+    f"glassbox train --preset pocket-gpt --set {shlex.quote(f'data.dataset={name}')}",
     "from llm_core.text.dataset_record import ImportOptions\nfrom llm_core.text.library import import_corpus, preview\n"
     "from llm_core.workspace.paths import open_workspace\n\nworkspace = open_workspace()\n"
     'record = import_corpus(workspace, "my-book.txt", ImportOptions(name="my-book"))\n'

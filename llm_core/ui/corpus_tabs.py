@@ -111,7 +111,8 @@ def _look(workspace: Workspace, record: DatasetRecord) -> None:
         st.caption(f"Page {page:,} of {pages:,}: documents {first + 1:,} to {first + len(texts):,} of {total:,}")
     for number, text in enumerate(texts, start=first + 1):
         if not record.is_one_document:
-            st.caption(f"Document {number:,}")
+            is_cut = len(text) == LONGEST_PREVIEW_CHARACTERS
+            st.caption(f"Document {number:,}" + (f", its first {len(text):,} characters" if is_cut else ""))
         _text(visible_white_space(text) if visible else text)
 
 

@@ -95,8 +95,10 @@ class TokenView {
       if (token.text) spell(node, token.text);
       else node.append(element('span', 'gt-bytes', token.bytes || '…'));
       if (this.data.mode === 'ids') {
-        node.dataset.tint = token.id % TINTS;
-        node.ariaLabel = `${spoken(token.text)}, number ${token.id}`;
+        const isKnown = token.id !== undefined;
+        if (isKnown) node.dataset.tint = token.id % TINTS;
+        else node.classList.add('gt-unknown');
+        node.ariaLabel = `${spoken(token.text)}, ${isKnown ? `number ${token.id}` : 'unknown'}`;
       } else if (typeof token.p === 'number') {
         const bits = token.p > 0 ? -Math.log2(token.p) : Infinity;
         node.style.setProperty('--gt-depth', Math.min(1, bits / DEEPEST_BITS).toFixed(3));
@@ -153,6 +155,7 @@ class TokenView {
     const facts = [];
     if (typeof token.p === 'number') facts.push(percent(token.p));
     if (token.id !== undefined) facts.push(`number ${token.id}`);
+    else if (this.data.mode === 'ids') facts.push('unknown');
     if (token.bytes) facts.push(`bytes ${token.bytes}`);
     if (token.special) facts.push('special');
     return facts.join(' · ');

@@ -25,7 +25,7 @@ class Alternative(TypedDict):
 
 
 class ShownToken(TypedDict):
-    """One token. `bytes` is written in hexadecimal; `p` is the probability the model gave it."""
+    """One token; text that the tokenizer does not know has no `id`. `bytes` is hexadecimal; `p` is the model's probability."""
 
     text: str
     id: NotRequired[int]
@@ -94,6 +94,7 @@ _CSS = """
 .gt-token[data-tint="6"] { --gt-tint: color-mix(in srgb, #948A00 30%, transparent); }
 .gt-token[data-tint="7"] { --gt-tint: color-mix(in srgb, #7F7F7F 30%, transparent); }
 .gt-token.gt-shown, .gt-token:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 0; }
+.gt-unknown { text-decoration: underline wavy var(--st-red-text-color); }
 .gt-special { font-style: italic; opacity: 0.8; }
 .gt-bytes { font-size: 0.75em; opacity: 0.75; }
 .gt-space { position: relative; }
@@ -107,6 +108,7 @@ _CSS = """
 .gt-hidden::before { content: attr(data-code); }
 .gt-foot { display: flex; flex-wrap: wrap; align-items: center; gap: 0.35rem 0.9rem; min-height: 2rem; margin-top: 0.4rem;
   font-size: 0.85rem; }
+.gt-root[data-mode="ids"] .gt-foot { display: none; }
 .gt-line, .gt-legend { opacity: 0.75; }
 .gt-note { color: var(--st-red-text-color); }
 .gt-note:empty, .gt-line:empty { display: none; }

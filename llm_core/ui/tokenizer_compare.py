@@ -106,6 +106,4 @@ def _show(side: str, tokenizer: TextTokenizer, result: CutText, width: int) -> N
 
 def _shown(piece: TokenPiece) -> ShownToken:
     token: ShownToken = {"text": piece.text, "bytes": piece.data.hex(" ").upper()}
-    if piece.token_id is None:
-        return {**token, "special": True}
-    return {**token, "id": piece.token_id}
+    return token if piece.token_id is None else {**token, "id": piece.token_id}

@@ -173,14 +173,17 @@ def test_without_folders_there_is_no_path(workspace: Workspace, monkeypatch: pyt
     assert any("switched off" in caption.value for caption in app.caption)
 
 
-def test_an_import_is_cancelled_and_leaves_nothing(workspace: Workspace, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["path", "upload"])
+def test_an_import_is_cancelled_and_leaves_nothing(workspace: Workspace, tmp_path: Path, place: str) -> None:
+    content = "".join(TEXT.replace("Line", f"Line {number}") * 40 for number in range(60))
     path = tmp_path / "books" / "large.txt"
-    with path.open("w", encoding="utf-8") as file:
-        for number in range(60):
-            file.write(TEXT.replace("Line", f"Line {number}") * 40)
+    path.write_text(content, encoding="utf-8")
     app = open_page()
-    choose(app, "path")
-    app.text_input(key="import-path-0").set_value(str(path))
+    choose(app, place)
+    if place == "path":
+        app.text_input(key="import-path-0").set_value(str(path))
+    else:
+        app.file_uploader(key="import-upload-0").set_value(("large.txt", content.encode(), "text/plain"))
     app.button(key="import-0").click()
     run(app)
     again = open_page()  # a reload, or a second tab: the work is there too

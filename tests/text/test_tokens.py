@@ -302,3 +302,23 @@ print(sorted({"pyarrow", "pandas", "torch", "datasets", "streamlit"} & set(sys.m
     command = [sys.executable, "-c", code, str(workspace.root)]
     finished = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert finished.stdout.strip() == "[]"
+
+
+def test_learning_merges_is_cancelled_while_the_library_learns(workspace: Workspace) -> None:
+    rng = np.random.default_rng(0)
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    words = ["".join(rng.choice(letters, 12)) for _ in range(30_000)]
+    paste(workspace, " ".join(words))
+    before = left_behind(workspace)
+    phases: list[str] = []
+    with pytest.raises(Cancelled):
+        train_tokenizer(
+            workspace,
+            "story",
+            "bpe",
+            60_000,
+            progress=lambda phase, done, total: phases.append(phase),
+            cancelled=lambda: "learning merges" in phases,
+        )
+    assert phases[-1] == "learning merges"
+    assert left_behind(workspace) == before
