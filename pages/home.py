@@ -28,7 +28,7 @@ def start_here(workspace: Workspace) -> None:
     """What one click trains, and how long it takes."""
     config = find_preset(FIRST).config
     estimate = estimate_run(workspace, config)
-    minutes = "" if estimate.seconds is None else f" in about {minutes_in_words(estimate.seconds)} on this machine"
+    minutes = "" if estimate.seconds is None else f", in about {minutes_in_words(estimate.seconds)} on this machine"
     words, picture = st.columns([3, 2], gap="large", vertical_alignment="center")
     with words:
         st.subheader("Start here")

@@ -15,7 +15,7 @@ from llm_core.backend.devices import memory_bytes
 from llm_core.backend.estimates import estimate_run, speed_key
 from llm_core.backend.jobs import stop_job, submit_probe
 from llm_core.backend.vocabulary import guess_vocabulary_size
-from llm_core.config.errors import UserError
+from llm_core.config.errors import NameTaken, UserError
 from llm_core.config.run import RunConfig, config_from_dict
 from llm_core.training.budget import tokens_per_step
 from llm_core.workspace.job_record import FAILED, FINISHED, HELD, QUEUED, STOPPED, JobRecord
@@ -78,7 +78,10 @@ def start_measurement(workspace: Workspace, config: RunConfig) -> str | None:
             return None
         for ended in registry.jobs("probe", {FINISHED, STOPPED}):
             delete_run(workspace, registry, ended.id)
-    return submit_probe(workspace, config).id
+    try:
+        return submit_probe(workspace, config).id
+    except NameTaken:
+        return None  # another page was quicker
 
 
 def end_measurement(workspace: Workspace, probe_id: str) -> None:

@@ -28,7 +28,7 @@ _WARM_UP_STEPS = 3
 _MEASURED_SECONDS = 3.0
 _MEASURED_STEPS = 200
 _LOOK_SECONDS = 0.5
-_LARGEST_WAITING_SHARE = 0.2
+LARGEST_WAITING_SHARE = 0.2
 
 
 def measure_speed(
@@ -73,7 +73,7 @@ def measure_speed(
         seconds.append(time.perf_counter() - before)
         report("measuring speed", len(seconds), None)
     waiting_share = (_seconds_waited_for_a_core() - waited) / (time.perf_counter() - started)
-    if waiting_share > _LARGEST_WAITING_SHARE:
+    if waiting_share > LARGEST_WAITING_SHARE:
         what = "This machine was too busy with other work for a measurement"
         raise Refused(what, value=f"{waiting_share:.0%} of the time was spent waiting for a core")
     slow, middle, quick_mark = np.quantile(trainer.tokens_per_step / np.array(seconds), [0.1, 0.5, 0.9]).tolist()

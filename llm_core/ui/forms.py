@@ -51,10 +51,14 @@ def accepted_range(row: SettingDescription) -> str:
     if row.type not in ("integer", "number") or row.minimum is None or row.maximum is None:
         return ""
     if row.maximum >= _UNSPOKEN_MAXIMUM:
-        return f"At least {row.minimum:,g}."
+        return f"At least {_bound(row.minimum)}."
     if 0 < row.minimum < _UNSPOKEN_MINIMUM:
-        return f"Above 0, up to {row.maximum:,g}."
-    return f"{row.minimum:,g} to {row.maximum:,g}."
+        return f"Above 0, up to {_bound(row.maximum)}."
+    return f"{_bound(row.minimum)} to {_bound(row.maximum)}."
+
+
+def _bound(value: float) -> str:
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:g}"
 
 
 def setting_widget(row: SettingDescription, value: Any, *, key: str, help_icon: bool = True) -> Any:
@@ -92,10 +96,10 @@ def _number(row: SettingDescription, label: str, value: Any, key: str) -> Any:
         given = None if value is None else int(value)
         if given is not None and given > _LARGEST_EXACT:
             return read_value(row, st.text_input(label, value=str(given), help=row.help, key=f"{key}-text"))
-        return st.number_input(label, low, high, given, step=1, help=row.help, key=key, placeholder="no limit")
+        return st.number_input(label, low, high, given, step=1, help=row.help, key=key, placeholder="empty")
     given = None if value is None else float(value)
     return st.number_input(
-        label, minimum, maximum, given, step=_step(row), format="%g", help=row.help, key=key, placeholder="no limit"
+        label, minimum, maximum, given, step=_step(row), format="%g", help=row.help, key=key, placeholder="empty"
     )
 
 

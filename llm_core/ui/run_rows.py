@@ -47,10 +47,10 @@ def ended_run_row(run: RunSummary) -> None:
 def running_run_row(run: RunSummary) -> None:
     """A run that is under way or waits: progress, time left, curve."""
     with st.container(border=True, key=f"now-{run.id}", horizontal=True, vertical_alignment="center", gap="small"):
-        with st.container(width=430, gap="xxsmall"):
+        with st.container(width=270, gap="xxsmall"):
             st.markdown(f"**{literal(run.name)}**")
             st.caption(literal(_what(run)))
-        with st.container(width=300):
+        with st.container(width=235):
             share = min(1.0, run.steps / run.max_steps) if run.max_steps else 0.0
             st.progress(share, text=literal(_how_far(run)))
         curve(run)

@@ -61,6 +61,7 @@ def runs_table(shown: Sequence[RunSummary]) -> list[RunSummary]:
         selection_default={"selection": {"rows": ticked}},
         key=f"runs-table-{which}",
         column_config=_COLUMNS,
+        placeholder="–",
         alt="All runs with their results",
     )
     chosen = [shown[index] for index in event.selection.rows if index < len(shown)]

@@ -34,7 +34,7 @@ _HOW = {
     "measuring": "By rule of thumb; measuring…",
     "possible": "By rule of thumb; measuring…",
     "busy": "By rule of thumb: this machine is busy with other work, which would falsify a measurement.",
-    "training": "By rule of thumb: a run is training, and measuring would slow it down.",
+    "training": "By rule of thumb: measuring would slow down the run that is training. This one would wait its turn.",
     "too large": "By rule of thumb: measuring this model here would take minutes.",
     "failed": "By rule of thumb: no measurement came about just now.",
 }

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from llm_core.config.model import MODEL_CONFIGS
+from llm_core.config.overrides import flatten
 from llm_core.config.presets import find_preset, preset_names, presets
 from llm_core.config.schema import SettingDescription, describe_run
 from llm_core.models.families import families
@@ -47,9 +49,9 @@ _TOKENIZER_WORDS = {"char": "Characters", "byte": "Bytes", "bpe": "BPE, made for
 _USUAL_BPE_SIZE = 4_096
 
 
-def train_form(workspace: Workspace, draft: Draft) -> tuple[dict[str, Any], Any]:
+def train_form(workspace: Workspace, draft: Draft) -> tuple[dict[str, Any], DeltaGenerator]:
     """The whole form; returns the values and the place under the schedule where its curve belongs."""
-    _start_row(draft)
+    line = _start_row(draft)
     values = {name: value for name, value in draft.values.items() if name != "name"}
     with st.container(border=True):
         st.subheader("Text")
@@ -75,11 +77,12 @@ def train_form(workspace: Workspace, draft: Draft) -> tuple[dict[str, Any], Any]
         st.subheader("Device")
         values |= _rows(draft, values, ("hardware.", "seed"), advanced)
     draft.values = values
+    line.caption(literal(_where_it_stands(draft, values)))
     return values, curve_place
 
 
-def _start_row(draft: Draft) -> None:
-    """Preset, file and how much is shown."""
+def _start_row(draft: Draft) -> DeltaGenerator:
+    """Preset, file and how much is shown; returns the place for a line about them."""
     key, uploader = f"{draft.prefix}-preset", f"{draft.prefix}-file"
 
     def from_preset() -> None:
@@ -108,10 +111,19 @@ def _start_row(draft: Draft) -> None:
         st.toggle("Advanced", key="train-advanced", persist_state="session", help="Show every setting.")
     if draft.problem is not None:
         show_error(draft.problem)
+    return st.container()
+
+
+def _where_it_stands(draft: Draft, values: dict[str, Any]) -> str:
+    """What the settings are, or how far they have gone from where they started."""
     if draft.file_name:
-        st.caption(f"The settings of {literal(draft.file_name)}. Choosing a preset replaces them.")
-    else:
-        st.caption(literal(find_preset(draft.preset).sentence))
+        return f"The settings of {draft.file_name}. Choosing a preset replaces them."
+    preset = find_preset(draft.preset)
+    first = flatten(preset.config)
+    changed = sum(first.get(name) != value for name, value in values.items())
+    if not changed:
+        return preset.sentence
+    return f"{preset.title}, with {changed} setting{'s' if changed > 1 else ''} changed."
 
 
 def _rows(draft: Draft, values: dict[str, Any], prefixes: tuple[str, ...], advanced: bool) -> dict[str, Any]:

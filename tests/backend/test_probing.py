@@ -19,7 +19,9 @@ from tests.backend.support import tiny
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """One small text, on a machine that counts as idle, whatever else it does."""
     monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
+    monkeypatch.setattr("llm_core.backend.speed_probe.LARGEST_WAITING_SHARE", 1.0)
     workspace = open_workspace(tmp_path / "home")
     import_corpus(workspace, "the statement is executed " * 200, ImportOptions(name="letters", kind="paste"))
     return workspace
@@ -57,6 +59,14 @@ def test_a_training_has_the_right_of_way(workspace: Workspace) -> None:
     with Registry(workspace) as registry:
         registry.cancel(run.id)
     assert measurement_of(workspace, tiny()) == "possible", "nothing of the broken measurement is kept"
+
+
+def test_a_busy_machine_is_not_measured(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_core.backend.speed_probe.LARGEST_WAITING_SHARE", -1.0)
+    record = run_in_foreground(workspace, queue_probe(workspace), Timing())
+    assert record.state == "failed" and "too busy" in record.reason
+    assert measurement_of(workspace, tiny()) == "failed"
+    assert estimate_run(workspace, tiny()).source == "formula"
 
 
 def test_a_waiting_measurement_can_be_ended_more_than_once(workspace: Workspace) -> None:
