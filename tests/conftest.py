@@ -1,12 +1,45 @@
-"""For all tests: compute threads that do not spin, because several processes compute side by side on few cores.
-
-Set before torch is imported, in this process and in all that tests start.
+"""For all tests: compute threads that do not spin, because several processes compute side by side on few cores; and a look at the
+end whether a test left a process behind.
 """
 
 from __future__ import annotations
 
 import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from llm_core.backend.thread_waiting import thread_environment
 
+# Before torch is imported, in this process and in all that tests start.
 os.environ.update(thread_environment())
+
+PATIENCE_SECONDS = 20
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_is_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever was started for a workspace of these tests ends with them; what does not is ended here, and said."""
+    yield
+    folder = str(tmp_path_factory.getbasetemp())
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (left := _processes_naming(folder)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left, f"left behind: {list(left.values())}"
+
+
+def _processes_naming(folder: str) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if folder in command and int(entry.name) != os.getpid() and "pytest" not in command.split(folder)[0]:
+            found[int(entry.name)] = command
+    return found
