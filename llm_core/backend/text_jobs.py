@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from llm_core.backend.jobs import submit_job
 from llm_core.config.errors import Refused, UserError
+from llm_core.quantities import size
 from llm_core.text.builtin import builtin_corpus
 from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.import_roots import check_import_path
@@ -27,7 +28,7 @@ from llm_core.workspace.paths import Workspace, check_name
 from llm_core.workspace.registry import Registry
 
 PASTED = "pasted text.txt"
-LARGEST_UPLOAD_BYTES = 200 * 2**20
+LARGEST_UPLOAD_BYTES = 200_000_000
 
 
 def import_upload(
@@ -44,8 +45,8 @@ def import_upload(
     if size_bytes > LARGEST_UPLOAD_BYTES:
         raise UserError(
             "The file is too large to upload",
-            value=f"{size_bytes / 2**20:,.0f} MB",
-            limit=f"{LARGEST_UPLOAD_BYTES // 2**20} MB",
+            value=size(size_bytes),
+            limit=size(LARGEST_UPLOAD_BYTES),
             remedy="Give its path, or import it with `glassbox data add`",
         )
     return _submit_kept(workspace, "import", name, stream, options.name or name, _options(options), once)
@@ -93,15 +94,15 @@ def make_builtin(workspace: Workspace, corpus_id: str, *, once: str | None = Non
 
 
 def train_tokenizer_job(
-    workspace: Workspace, dataset: str, kind: TokenizerKind, size: int, name: str, *, once: str | None = None
+    workspace: Workspace, dataset: str, kind: TokenizerKind, vocabulary_size: int, name: str, *, once: str | None = None
 ) -> JobRecord:
     """Queue the training of a tokenizer. NotFound, NameTaken or UserError for what can be known now."""
     record = find_dataset(workspace, dataset)
     if kind == "bpe":
-        check_bpe_size(size)
-    wish = name or f"{f'bpe-{size}' if kind == 'bpe' else kind} {record.name}"
+        check_bpe_size(vocabulary_size)
+    wish = name or f"{f'bpe-{vocabulary_size}' if kind == 'bpe' else kind} {record.name}"
     free_tokenizer_name(workspace, wish)
-    config = {"dataset": record.id, "kind": kind, "size": size, "name": wish}
+    config = {"dataset": record.id, "kind": kind, "size": vocabulary_size, "name": wish}
     return submit_job(workspace, "tokenizer", _job_name(wish), config, once=once)
 
 

@@ -47,8 +47,9 @@ def corpus_tabs(workspace: Workspace, record: DatasetRecord) -> None:
     if not record.materialised:
         _not_made(workspace, record)
         return
-    if not record.builtin:
-        st.caption(literal(f"From {record.source}"))
+    st.caption(
+        literal(f"{_origin(record)} · SHA-256 {record.content_hash[:12]}…"), help=f"The whole: {record.content_hash}"
+    )
     # Only the open tab is worked out: the others may have to read much of a large text.
     look, numbers, split, use = st.tabs(
         ["Look", "Numbers", "Clean and split", "Use it"], key="corpus-tab", on_change="rerun"
@@ -68,6 +69,12 @@ def corpus_tabs(workspace: Workspace, record: DatasetRecord) -> None:
                 _use(workspace, record)
     except UserError as error:
         show_error(error)
+
+
+def _origin(record: DatasetRecord) -> str:
+    if record.python_version:
+        return f"Made from Python {record.python_version}"
+    return "Made from a fixed seed" if record.builtin else f"From {record.source}"
 
 
 def _not_made(workspace: Workspace, record: DatasetRecord) -> None:

@@ -8,6 +8,7 @@ on the old button finds nothing to press. Not here: what is checked (`llm_core.b
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +29,7 @@ from llm_core.ui.forms import setting_widget
 from llm_core.ui.guards import may_change_things, require_role
 from llm_core.ui.states import attempt
 from llm_core.ui.text_jobs import once_key, submitted
-from llm_core.web.access_policy import is_loopback
+from llm_core.web.access_policy import HOSTS_VARIABLE, is_loopback
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.paths import Workspace
 
@@ -48,8 +49,9 @@ class _Given:
 
 
 def page_roots() -> tuple[Path, ...]:
-    """The folders that this server's pages may read files from."""
-    return import_roots(on_loopback=is_loopback(str(st.get_option("server.address") or "")))
+    """The folders that this server's pages may read files from; a reverse proxy makes it one that others reach."""
+    is_alone = is_loopback(str(st.get_option("server.address") or "")) and not os.environ.get(HOSTS_VARIABLE)
+    return import_roots(on_loopback=is_alone)
 
 
 def import_form(workspace: Workspace) -> None:

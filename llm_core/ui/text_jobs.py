@@ -13,10 +13,11 @@ from typing import Any
 import streamlit as st
 
 from llm_core.backend.jobs import stop_job
+from llm_core.config.errors import UserError
 from llm_core.quantities import duration, size, three_digits
 from llm_core.text.progress import UNITS, progress_words
 from llm_core.ui.guards import may_change_things, require_role
-from llm_core.ui.states import attempt, literal
+from llm_core.ui.states import attempt, literal, show_error
 from llm_core.workspace.job_progress import is_cancelled, read_progress
 from llm_core.workspace.job_record import FAILED, FINISHED, HELD, QUEUED, JobRecord
 from llm_core.workspace.paths import Workspace
@@ -128,7 +129,7 @@ def _outcome(record: JobRecord, closed: set[str]) -> None:
     elif record.state == FINISHED:
         st.success(f"{name} is ready.{_shortfall(record)}", icon=":material/check:")
     elif record.state == FAILED:
-        st.error(literal(f"{record.name}: {record.reason} {record.remedy}".strip()), icon=":material/error:")
+        show_error(UserError(f"{record.name}: {record.reason}", remedy=record.remedy))
     else:
         st.info(f"{name} was cancelled. Nothing of it was kept.", icon=":material/cancel:")
     if record.state == FAILED and st.button("Close", key=f"close-{record.id}", type="tertiary"):

@@ -18,7 +18,7 @@ from llm_core.ui.states import literal, show_error
 from llm_core.ui.token_view import ShownToken, token_view
 from llm_core.workspace.paths import Workspace, open_workspace
 
-LONGEST_SAMPLE_CHARACTERS = 4000
+LONGEST_SAMPLE_CHARACTERS = 2000
 SAMPLE = "Attention, please: 你好, naïve café!\nThe quick brown fox doesn't jump 1,234 times."
 _SHOWN_UNKNOWN = 12
 

@@ -1,0 +1,84 @@
+"""Jobs on text: what the worker does with a copy or a path, whatever happened between the click and now."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_core.backend.text_jobs import delete_text
+from llm_core.backend.worker import run_in_foreground
+from llm_core.config.errors import Refused
+from llm_core.config.timing import Timing
+from llm_core.text.dataset_record import ImportOptions
+from llm_core.text.library import find_dataset
+from llm_core.text.uploads import keep_upload
+from llm_core.workspace.job_progress import request_cancel
+from llm_core.workspace.job_record import JobRecord
+from llm_core.workspace.paths import Workspace
+from llm_core.workspace.registry import Registry
+
+TEXT = "Some text that is long enough to be kept.\n" * 50
+OPTIONS = {"options": ImportOptions().model_dump(mode="json")}
+
+
+def do(workspace: Workspace, kind: str, config: Mapping[str, Any], *, cancel: bool = False) -> JobRecord:
+    with Registry(workspace) as registry:
+        job = registry.add(kind, "job", config, foreground=True)
+    if cancel:
+        request_cancel(workspace, job.id)
+    return run_in_foreground(workspace, job.id, Timing())
+
+
+def uploads(workspace: Workspace) -> list[Path]:
+    return list((workspace.root / "uploads").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "cancel", "state"), [(TEXT, False, "finished"), ("", False, "failed"), (TEXT, True, "stopped")]
+)
+def test_a_copy_is_gone_however_the_import_ended(workspace: Workspace, content: str, cancel: bool, state: str) -> None:
+    token = keep_upload(workspace, "book.txt", io.BytesIO(content.encode()))
+    job = do(workspace, "import", {"upload": token, **OPTIONS}, cancel=cancel)
+    assert job.state == state, job.reason
+    assert uploads(workspace) == []
+    if state == "finished":
+        assert job.result == {
+            "dataset_id": find_dataset(workspace, "book").id,
+            "dataset_name": "book",
+            "existing": False,
+        }
+    if state == "failed":
+        assert "empty" in job.reason and job.remedy
+
+
+def test_a_copy_that_is_gone_is_said(workspace: Workspace) -> None:
+    job = do(workspace, "import", {"upload": "1-nothing", **OPTIONS})
+    assert (job.state, job.remedy) == ("failed", "Upload it again")
+
+
+@pytest.mark.parametrize("kind", ["import", "tokenizer"])
+def test_a_path_that_became_a_link_to_elsewhere_is_refused_by_the_worker(
+    workspace: Workspace, tmp_path: Path, kind: str
+) -> None:
+    folder = tmp_path / "books"
+    folder.mkdir()
+    (tmp_path / "secret.txt").write_text(TEXT, encoding="utf-8")
+    (folder / "book.txt").symlink_to(tmp_path / "secret.txt")
+    config = {"path": str(folder / "book.txt"), "roots": [str(folder)], "name": "book", **OPTIONS}
+    job = do(workspace, kind, config)
+    assert job.state == "failed"
+    assert "outside the import folders" in job.reason
+
+
+def test_a_text_is_kept_while_a_run_waits_for_it(workspace: Workspace) -> None:
+    with Registry(workspace) as registry:
+        run = registry.add("train", "waiting", {"data": {"dataset": "letters"}}, foreground=True)
+    with pytest.raises(Refused, match="waiting"):
+        delete_text(workspace, "letters")
+    with Registry(workspace) as registry:
+        registry.cancel(run.id)
+    assert delete_text(workspace, "letters") > 4000
