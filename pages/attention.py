@@ -14,9 +14,10 @@ from llm_core.ui.attention_views import (
     influence_of,
     influence_words,
     one_head,
+    say_what_is_too_long,
     window,
 )
-from llm_core.ui.link import asked, settle, tell
+from llm_core.ui.link import asked, remembered, settle, tell
 from llm_core.ui.model_choice import ChosenRun, choose_model, say_what_is_unknown
 from llm_core.ui.snippets import attention_python, units_python
 from llm_core.ui.states import from_code, page_head, show_error
@@ -100,7 +101,7 @@ linked = asked("text", "text")
 if linked is not None:
     st.session_state["text"] = linked
 elif "text" not in st.session_state:
-    st.session_state["text"] = examples[0]
+    st.session_state["text"] = remembered("text") or examples[0]
 text_place, example_place = st.columns([3, 1], vertical_alignment="bottom")
 text = text_place.text_input("Text", key="text")
 example_place.selectbox(
@@ -114,6 +115,8 @@ example_place.selectbox(
 )
 tell("text", "text", text)
 if not say_what_is_unknown(chosen, workspace, text, step=step, key="text"):
+    st.stop()
+if not say_what_is_too_long(chosen, step, text, key="text"):
     st.stop()
 try:
     if chosen.is_transformer:

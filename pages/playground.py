@@ -7,7 +7,7 @@ from llm_core.backend.inference_client import InferenceClient
 from llm_core.config.errors import NotFound, UserError
 from llm_core.figures.curves import candidates
 from llm_core.ui.guards import require_role
-from llm_core.ui.link import asked, settle, tell
+from llm_core.ui.link import asked, remembered, settle, tell
 from llm_core.ui.model_choice import NEWEST, choose_model, say_what_is_unknown
 from llm_core.ui.sampling_settings import begin_with, sampling_settings
 from llm_core.ui.snippets import generate_command, generate_python
@@ -18,6 +18,7 @@ from llm_core.workspace.paths import open_workspace
 # Longer beginnings would make an address that some servers refuse; they are kept with the text that was written from them.
 LONGEST_IN_ADDRESS = 1_500
 SHOWN_CANDIDATES = 12
+SHOWN_PROMPT_CHARACTERS = 2_000
 FIRST_PROMPT_CHARACTERS = 60
 
 page_head("Playground", "Write a beginning; the model goes on. Nothing you do here changes the model.")
@@ -25,16 +26,22 @@ workspace = open_workspace()
 client = InferenceClient(workspace)
 
 
+def shortened(text: str) -> str:
+    """The end of a long beginning, which the new text goes on from."""
+    return text if len(text) <= SHOWN_PROMPT_CHARACTERS else f"… {text[-SHOWN_PROMPT_CHARACTERS:]}"
+
+
 def linked_generation() -> tuple[str, KeptGeneration | None]:
-    """The text that the address names, from disk: a reload and a second tab find it there."""
-    generation_id = st.query_params.get("generation", "")
+    """The text that the address names, else the last one of this session, from disk: a reload and a second tab find it there."""
+    generation_id = st.query_params.get("generation") or st.session_state.get("last-generation", "")
     if not generation_id:
         return "", None
     try:
         return generation_id, client.kept_generation(generation_id)
     except NotFound:
         st.info("The text of this link is no longer kept. Generate a new one.", icon=":material/history:")
-        del st.query_params["generation"]
+        st.query_params.pop("generation", None)
+        st.session_state.pop("last-generation", None)
         return "", None
 
 
@@ -66,7 +73,8 @@ linked_text = asked("text", "prompt")
 if linked_text is not None:
     st.session_state["prompt"] = linked_text
 elif "prompt" not in st.session_state:
-    st.session_state["prompt"] = kept.asked["prompt"] if kept else chosen.known_text(FIRST_PROMPT_CHARACTERS)
+    first_prompt = kept.asked["prompt"] if kept else chosen.known_text(FIRST_PROMPT_CHARACTERS)
+    st.session_state["prompt"] = remembered("prompt") or first_prompt
 
 text_side, settings_side = st.columns([2, 1], gap="medium")
 with settings_side:
@@ -88,11 +96,11 @@ with text_side:
                 client.stop_generation(generation_id)  # one text at a time; what it has written stays
             generation_id = client.start_generation(record.id, step, prompt, settings)
             kept = client.kept_generation(generation_id)
-            st.query_params["generation"] = generation_id
         except UserError as error:
             show_error(error)
     if kept is not None:
-        generation_view(generation_id, key="generation", prompt=kept.asked["prompt"])
+        st.query_params["generation"] = st.session_state["last-generation"] = generation_id
+        generation_view(generation_id, key="generation", prompt=shortened(kept.asked["prompt"]))
         st.caption(
             literal(f"Written by {kept.asked['run_name']}. The redder a token, the less the model expected it; ")
             + "point at one, or move to it with the keyboard, to see what else could have stood there."

@@ -18,6 +18,9 @@ from llm_core.config.sampling import SamplingConfig
 from llm_core.workspace.locks import is_locked
 from llm_core.workspace.paths import Workspace
 
+MAXIMUM_INSPECTED_TOKENS = 512
+"""So many tokens can be looked at as a whole; for a Transformer no more than its context either."""
+
 _START_SECONDS = 90.0
 _ATTEMPTS = 2
 _KINDS: dict[str, type[UserError]] = {"NotFound": NotFound, "Refused": Refused}

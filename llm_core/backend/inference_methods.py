@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from llm_core.backend.generations import Generations
+from llm_core.backend.inference_client import MAXIMUM_INSPECTED_TOKENS
 from llm_core.backend.model_cache import ModelCache
 from llm_core.config.errors import UserError
 from llm_core.config.run import user_error
@@ -27,7 +28,6 @@ from llm_core.models.loading import LoadedModel
 from llm_core.workspace.paths import Workspace
 
 METHODS = frozenset({"ping", "start", "poll", "stop", "next_token", "attention", "influence", "units", "score"})
-MAXIMUM_INSPECTED_TOKENS = 512
 MAXIMUM_PROMPT_CHARACTERS = 200_000
 
 

@@ -31,10 +31,14 @@ _FAINT = {False: "#B9B2A2", True: "#59626B"}
 _CROWDED = 12
 
 
+def drawn(token: str) -> str:
+    """A token on one line, its white space drawn."""
+    return token.replace(" ", "·").replace("\n", "⏎").replace("\r", "␍").replace("\t", "⇥") or "∅"
+
+
 def axis_labels(tokens: Sequence[str]) -> list[str]:
     """Token strings that can stand on an axis: white space drawn, markup escaped, repeats kept apart by an invisible mark."""
-    drawn = [token.replace(" ", "·").replace("\n", "⏎").replace("\t", "⇥") or "∅" for token in tokens]
-    return [html.escape(text).replace("$", "&#36;") + "\u200c" * index for index, text in enumerate(drawn)]
+    return [html.escape(drawn(token)).replace("$", "&#36;") + "\u200c" * index for index, token in enumerate(tokens)]
 
 
 def overview(thumbnails_LHSS: Array, *, dark: bool) -> go.Figure:
@@ -124,8 +128,8 @@ def token_map(
     figure.update_xaxes(side="top", tickangle=-60 if _is_wide(tokens) else 0)
     figure.update_yaxes(autorange="reversed")
     for update in (figure.update_xaxes, figure.update_yaxes):
-        update(showgrid=False, zeroline=False, ticks="", tickmode="array", tickvals=labels)
-    return _plain(figure, dark, height=max(340, min(560, 12 * len(tokens) + 110)))
+        update(showgrid=False, zeroline=False, ticks="", tickmode="array", tickvals=labels, tickfont={"size": 11})
+    return _plain(figure, dark, height=max(340, 12 * len(tokens) + 90))
 
 
 def looks_from(rows_HT: Array, tokens: Sequence[str], head: int, *, dark: bool) -> go.Figure:
@@ -190,8 +194,10 @@ def unit_map(states_TU: Array, tokens: Sequence[str], units: Sequence[int], *, d
             colorbar={"thickness": 10, "outlinewidth": 0, "tickvals": [-1, 0, 1]},
         )
     )
-    figure.update_xaxes(side="top", tickangle=-60 if _is_wide(tokens) else 0, tickmode="array", tickvals=labels)
-    figure.update_yaxes(autorange="reversed", tickmode="array", tickvals=[f"unit {unit}" for unit in units])
+    figure.update_xaxes(
+        side="top", tickangle=-60 if _is_wide(tokens) else 0, ticks="", tickmode="array", tickvals=labels
+    )
+    figure.update_yaxes(autorange="reversed", ticks="", tickmode="array", tickvals=[f"unit {unit}" for unit in units])
     return _plain(figure, dark, height=max(160, min(720, 18 * len(units) + 90)))
 
 

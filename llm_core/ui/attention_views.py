@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from llm_core.backend.inference_client import InferenceClient
-from llm_core.figures.attention import looks_from, moved_by, overview, token_map, unit_map
+from llm_core.backend.inference_client import MAXIMUM_INSPECTED_TOKENS, InferenceClient
+from llm_core.figures.attention import drawn, looks_from, moved_by, overview, token_map, unit_map
 from llm_core.ui.link import settle, tell
 from llm_core.ui.model_choice import ChosenRun
 from llm_core.ui.states import literal
@@ -49,10 +49,36 @@ def ask(workspace: Workspace, chosen: ChosenRun, step: int, text: str, method: s
     return inspected(str(workspace.root), chosen.record.id, step, created_at, text, method, **more)
 
 
+def longest_text(chosen: ChosenRun) -> int:
+    """How many tokens can be looked at as a whole."""
+    context_length = int(chosen.record.config["data"]["context_length"])
+    return min(MAXIMUM_INSPECTED_TOKENS, context_length) if chosen.is_transformer else MAXIMUM_INSPECTED_TOKENS
+
+
+def say_what_is_too_long(chosen: ChosenRun, step: int, text: str, *, key: str) -> bool:
+    """Whether the model has room for the text, which its tokenizer knows; else says so and offers to keep the beginning.
+
+    Args:
+        key: of the widget that holds the text.
+    """
+    tokenizer, longest = chosen.tokenizer(step), longest_text(chosen)
+    tokens = tokenizer.encode(text)
+    if len(tokens) <= longest:
+        return True
+    why = "as far as this model looks back" if longest < MAXIMUM_INSPECTED_TOKENS else "as much as one picture can show"
+    st.warning(f"This text has {len(tokens):,} tokens; {longest:,} is {why}.", icon=":material/content_cut:")
+    beginning = tokenizer.decode(tokens[:longest]).rstrip("\ufffd")
+    st.button(f"Keep the first {longest:,}", key=f"keep-first-{key}", on_click=_put, args=(key, beginning))
+    return False
+
+
+def _put(key: str, text: str) -> None:
+    st.session_state[key] = text
+
+
 def examples_for(chosen: ChosenRun, step: int) -> list[str]:
     """Texts that this model knows and has room for: its own writing first."""
-    tokenizer = chosen.tokenizer(step)
-    longest = int(chosen.record.config["data"]["context_length"])
+    tokenizer, longest = chosen.tokenizer(step), longest_text(chosen)
     candidates = [chosen.known_text(min(EXAMPLE_CHARACTERS, longest)).replace("\n", " "), *EXAMPLES]
     known: list[str] = []
     for text in candidates:
@@ -153,7 +179,9 @@ def choose_token(tokens: Sequence[str], shown: slice, label: str) -> int:
     places = range(shown.start, shown.stop)
     if st.session_state.get("from-token") not in places:
         st.session_state["from-token"] = places[-1]
-    return st.select_slider(label, places, format_func=lambda place: f"{place}: “{tokens[place]}”", key="from-token")
+    return st.select_slider(
+        label, places, format_func=lambda place: f"{place}: “{drawn(tokens[place])}”", key="from-token"
+    )
 
 
 def heads_from_token(answer: dict[str, Any], layer: int, head: int, shown: slice, *, dark: bool) -> None:

@@ -38,6 +38,11 @@ def tell(name: str, key: str, value: object) -> None:
     st.session_state[_told(key)] = text
 
 
+def remembered(key: str) -> str | None:
+    """What was last written for this widget: whoever comes back to the page by its name finds it as it was."""
+    return st.session_state.get(_told(key))
+
+
 def settle(name: str, key: str, choices: Sequence[T], default: T, *, what: str) -> bool:
     """Give the widget `key` the link's choice, else the one it had, else the default; to be called before the widget.
 

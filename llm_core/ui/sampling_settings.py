@@ -51,26 +51,32 @@ def _setting(row: SettingDescription, initial: dict[str, Any]) -> Any:
     version = st.session_state.setdefault(f"sampling-version-{row.path}", 0)
     key = f"sampling-{row.path}-{version}"
     first = initial.get(row.path, row.default)
+    if key not in st.session_state:  # the page is opened again, and with it comes what was set before
+        first = st.session_state.get(f"sampling-last-{row.path}", first)
     with st.container(key=f"setting-{row.path}", gap="xxsmall"):
-        if row.path in _SLIDERS:
-            low, high, step = _SLIDERS[row.path]
-            value = st.slider(row.label, low, max(high, float(first)), float(first), step, key=key)
-        elif row.path == "seed":
-            value = st.number_input(row.label, 0, _LARGEST_SEED, first, 1, key=key, placeholder="a new one each time")
-        else:
-            value = setting_widget(replace(row, help=""), first, key=key)
-        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            st.caption(literal(row.help), width="stretch")
-            if _differs(value, row.default):
-                st.button(
-                    "Reset",
-                    key=f"reset-{row.path}",
-                    type="tertiary",
-                    help=f"Back to {_spoken(row.default)}",
-                    on_click=_reset,
-                    args=(row.path,),
-                )
+        line = st.container(horizontal=True, vertical_alignment="bottom")
+        with line:
+            value = _widget(row, first, key)
+        if _differs(value, row.default):
+            line.button(
+                "Reset",
+                key=f"reset-{row.path}",
+                help=f"Back to {_spoken(row.default)}",
+                on_click=_reset,
+                args=(row.path,),
+            )
+        st.caption(literal(row.help))
+    st.session_state[f"sampling-last-{row.path}"] = value
     return value
+
+
+def _widget(row: SettingDescription, first: Any, key: str) -> Any:
+    if row.path in _SLIDERS:
+        low, high, step = _SLIDERS[row.path]
+        return st.slider(row.label, low, high, min(float(first), high), step, key=key)
+    if row.path == "seed":
+        return st.number_input(row.label, 0, _LARGEST_SEED, first, 1, key=key, placeholder="a new one each time")
+    return setting_widget(replace(row, help=""), first, key=key)
 
 
 def _differs(value: Any, default: Any) -> bool:
@@ -85,3 +91,4 @@ def _reset(path: str) -> None:
     """Another key makes another widget, which begins with the default."""
     st.session_state[f"sampling-version-{path}"] += 1
     st.session_state[_INITIAL].pop(path, None)
+    st.session_state.pop(f"sampling-last-{path}", None)

@@ -137,7 +137,10 @@ def test_texts_that_cannot_be_shown_are_met_with_a_plain_sentence() -> None:
     assert "too short to be looked at" in app.error[0].value and not app.get("plotly_chart")
     app.text_input(key="text").set_value("the " * CONTEXT)
     rerun(app)
-    assert f"2 to {CONTEXT} tokens" in app.error[0].value
+    assert f"{CONTEXT} is as far as this model looks back" in app.warning[0].value and not app.get("plotly_chart")
+    rerun(app.button(key="keep-first-text").click())
+    assert not app.warning and not app.error
+    assert app.text_input(key="text").value == ("the " * CONTEXT)[:CONTEXT] == asked(app, "text")
 
 
 def test_a_long_text_is_shown_through_a_window_that_moves() -> None:

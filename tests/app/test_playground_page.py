@@ -72,6 +72,13 @@ def test_every_family_writes_and_a_link_brings_the_text_back(family: str, home: 
     app.slider(key="sampling-temperature-0").set_value(1.5)
     rerun(app)
     assert component(app)["generation"] == generation_id, "a slider loses no text"
+    app.switch_page("monitor.py")
+    rerun(app)
+    app.switch_page("playground.py")
+    rerun(app)
+    assert component(app)["generation"] == generation_id, "nor does another page"
+    assert app.text_area(key="prompt").value == "the st"
+    assert app.slider(key="sampling-temperature-0").value == 1.5
     query = {name: asked(app, name) for name in ("run", "step", "text", "generation")}
     assert (query["step"], query["text"]) == ("newest", "the st")
     again = open_page("playground", **query)

@@ -12,6 +12,7 @@ from llm_core.config.model import GRUConfig, LSTMConfig, ModelConfig, RNNConfig,
 from llm_core.inspection.attention import attention_weights
 from llm_core.inspection.head_scores import head_scores
 from llm_core.inspection.influence import influence_map
+from llm_core.inspection.overview import attention_overview, pooled
 from llm_core.inspection.units import recurrent_units
 from llm_core.models.registry import build_model
 from llm_core.objectives.train_step import TrainStep
@@ -65,6 +66,29 @@ def test_chosen_layers_and_heads_are_those_of_the_whole() -> None:
     model = wide(TRANSFORMER)
     whole = attention_weights(model, TOKENS)
     np.testing.assert_array_equal(attention_weights(model, TOKENS, layers=[1], heads=[2, 0]), whole[1:2, [2, 0]])
+
+
+def test_the_overview_is_the_same_attention_layer_by_layer() -> None:
+    model = wide(TRANSFORMER)
+    whole = attention_weights(model, TOKENS)
+    overview = attention_overview(model, TOKENS, layer=1)
+    np.testing.assert_array_equal(overview.layer_HTT, whole[1])
+    np.testing.assert_array_equal(overview.thumbnails_LHSS, whole)
+    for name, score in head_scores(whole, TOKENS).items():
+        np.testing.assert_allclose(overview.scores[name].values_LH, score.values_LH, atol=1e-6)
+        assert overview.scores[name].chance == pytest.approx(score.chance)
+    with pytest.raises(UserError, match="no such layer"):
+        attention_overview(model, TOKENS, layer=2)
+    with pytest.raises(UserError, match="influence map"):
+        attention_overview(wide(LSTMConfig(hidden_size=16)), TOKENS, layer=0)
+
+
+def test_thumbnails_keep_the_largest_weight_of_each_block() -> None:
+    weights = np.random.default_rng(1).random((2, 101, 101)).astype(np.float32)
+    small = pooled(weights, 48)
+    assert small.shape == (2, 34, 34)
+    assert small[1, 5, 7] == weights[1, 15:18, 21:24].max()
+    assert small.max() == weights.max()
 
 
 def test_perfect_heads_score_one_and_even_ones_score_chance() -> None:
