@@ -60,8 +60,10 @@ def body(workspace: Workspace) -> None:
     if not chosen:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        place = st.container(width="content")
         if len(chosen) == 1:
-            links(chosen[0])
+            with place:
+                links(chosen[0])
         delete_button(workspace, chosen)
     if len(chosen) > 1:
         with Registry(workspace) as registry:

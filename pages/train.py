@@ -12,7 +12,6 @@ from llm_core.ui.states import page_head, show_error
 from llm_core.ui.train_card import (
     make_room,
     show_figures,
-    show_formula,
     show_meaning,
     show_network,
     show_problems,
@@ -33,7 +32,7 @@ def show_card(workspace: Workspace, draft: Draft, config: RunConfig) -> int | No
     readiness = check_readiness(workspace, config)
     estimate = estimate_run(workspace, config) if readiness.can_be_estimated else None
     if estimate is not None:
-        show_network(config.model, estimate.vocabulary_size)
+        show_network(config, estimate.vocabulary_size)
         show_figures(workspace, config)
     show_problems(readiness.blocking, readiness.warnings)
     name = st.text_input("Name of the run", placeholder=default_name(draft.preset, config), key="train-name")
@@ -71,7 +70,6 @@ with card_side:
         with curve_place:
             show_schedule(config, steps)
         write_link(draft, config)
-        show_formula(config.model.kind)
         train_from_code(draft.preset, config)
         st.download_button(
             "Save config.json",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from llm_core.backend.devices import list_devices, usable_cores
-from llm_core.backend.vocabulary import guess_vocabulary_size
+from llm_core.backend.vocabulary import guess_vocabulary_size, is_vocabulary_known
 from llm_core.config.run import RunConfig
 from llm_core.models.counting import (
     MemoryEstimate,
@@ -42,6 +42,8 @@ class Estimate:
     """All figures of a run that has not started."""
 
     vocabulary_size: int
+    vocabulary_is_known: bool
+    """False where the text was never read, so that its characters are only guessed."""
     parameters: ParameterCount
     flops_per_token: int
     memory: MemoryEstimate
@@ -60,7 +62,7 @@ class Estimate:
 def estimate_run(workspace: Workspace, config: RunConfig) -> Estimate:
     """The estimate for a configuration on this machine. Raises UserError where the text or tokenizer does not exist."""
     vocabulary_size = guess_vocabulary_size(workspace, config.data)
-    parameters = count_parameters(config.model, vocabulary_size)
+    parameters = count_parameters(config.model, vocabulary_size, config.data.context_length)
     flops = training_flops_per_token(config.model, vocabulary_size, config.data.context_length)
     speed, low, high, source = _speed(workspace, config, vocabulary_size, flops)
     train_tokens = _train_tokens(workspace, config, vocabulary_size)
@@ -75,6 +77,7 @@ def estimate_run(workspace: Workspace, config: RunConfig) -> Estimate:
     tokens = None if steps is None else steps * per_step
     return Estimate(
         vocabulary_size=vocabulary_size,
+        vocabulary_is_known=is_vocabulary_known(workspace, config.data),
         parameters=parameters,
         flops_per_token=flops,
         memory=training_memory(config, vocabulary_size),

@@ -31,3 +31,10 @@ def guess_vocabulary_size(workspace: Workspace, data: DataConfig) -> int:
     if data.tokenizer.startswith("bpe:"):
         return int(data.tokenizer.removeprefix("bpe:"))
     return find_tokenizer(workspace, data.tokenizer).vocabulary_size
+
+
+def is_vocabulary_known(workspace: Workspace, data: DataConfig) -> bool:
+    """Whether `guess_vocabulary_size` is exact; it is not for the characters of a built-in text that was never used."""
+    if data.tokenizer != "char" or find_tokens(workspace, data) is not None:
+        return True
+    return find_dataset(workspace, data.dataset).statistics is not None

@@ -16,20 +16,20 @@ class HardwareConfig(Settings):
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto",
         label="Device",
-        help="auto takes a GPU when there is one.",
+        help="Automatic takes a GPU when there is one.",
         level="simple",
         choice_labels={"auto": "Automatic", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"},
     )
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto",
         label="Precision",
-        help="bfloat16 is faster where the chip is good at it; auto measures on a CPU and uses it on a GPU. Weights stay float32.",
+        help="bfloat16 is faster where the chip is good at it; automatic measures on a CPU and uses it on a GPU. Weights stay float32.",
         choice_labels={"auto": "Automatic", "float32": "float32", "bfloat16": "bfloat16"},
     )
     compile: Literal["auto", "on", "off"] = setting(
         "auto",
         label="Compile",
-        help="Let torch fuse the model's operations. Costs 10 to 60 seconds; auto does it only for long runs.",
+        help="Let torch fuse the model's operations. Costs 10 to 60 seconds; automatic does it only for long runs.",
         choice_labels={"auto": "Automatic", "on": "On", "off": "Off"},
     )
     num_threads: int = setting(

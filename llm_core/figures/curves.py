@@ -29,14 +29,7 @@ def schedule(steps: Sequence[int], rates: Sequence[float], *, dark: bool) -> go.
         )
     )
     figure.update_xaxes(
-        showgrid=False,
-        nticks=5,
-        tickformat=",",
-        ticksuffix=" steps",
-        showticksuffix="last",
-        tickangle=0,
-        zeroline=False,
-        automargin=True,
+        showgrid=False, nticks=4, tickformat=",", ticksuffix=" steps", tickangle=0, zeroline=False, automargin=True
     )
     figure.update_yaxes(
         rangemode="tozero", nticks=4, tickformat="~g", gridcolor=_FAINT[dark], zeroline=False, automargin=True

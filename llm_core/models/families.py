@@ -49,7 +49,7 @@ _FAMILIES = (
         r"""\begin{aligned}
 r_t &= \sigma(W_{xr}\,x_t + W_{hr}\,h_{t-1} + b_r) \\
 z_t &= \sigma(W_{xz}\,x_t + W_{hz}\,h_{t-1} + b_z) \\
-n_t &= \tanh(W_{xn}\,x_t + b_{xn} + r_t \odot (W_{hn}\,h_{t-1} + b_{hn})) \\
+n_t &= \tanh(W_{xn}\,x_t + b_n \\ &\qquad + r_t \odot (W_{hn}\,h_{t-1} + b'_n)) \\
 h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
 \end{aligned}""",
         (
@@ -88,7 +88,7 @@ h_t &= o_t \odot \tanh(c_t)
         "transformer",
         "Transformer",
         "Every token looks back at all tokens before it and takes what it needs.",
-        r"\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\!\left(\frac{Q K^\top}{\sqrt{d_k}}\right) V",
+        r"\mathrm{softmax}\!\left(\frac{Q K^\top}{\sqrt{d_k}}\right) V",
         (
             (r"Q", "queries: what each token looks for"),
             (r"K", "keys: what each token before it, and the token itself, offers"),

@@ -16,7 +16,6 @@ from llm_core.config.model import ModelConfig
 from llm_core.config.run import RunConfig
 from llm_core.figures.architecture import architecture, describe
 from llm_core.figures.curves import schedule
-from llm_core.models.families import families
 from llm_core.quantities import duration, large, size, three_digits
 from llm_core.training.schedules import learning_rate
 from llm_core.ui.guards import may_change_things, require_role
@@ -40,9 +39,9 @@ _HOW = {
 }
 
 
-def show_network(model: ModelConfig, vocabulary_size: int) -> None:
+def show_network(config: RunConfig, vocabulary_size: int) -> None:
     """The diagram."""
-    network = network_of(model, vocabulary_size)
+    network = network_of(config.model, vocabulary_size, config.data.context_length)
     st.plotly_chart(
         architecture(network, dark=st.context.theme.type == "dark"),
         key="network",
@@ -108,6 +107,8 @@ def show_meaning(estimate: Estimate) -> None:
     if estimate.tokens is not None and estimate.steps is not None:
         epochs = "" if estimate.epochs is None else f", the text {three_digits(estimate.epochs)} times"
         lines.append(f"{estimate.steps:,} steps read {large(estimate.tokens)} tokens{epochs}.")
+    if not estimate.vocabulary_is_known:
+        lines.append(f"The text has not been read yet: {estimate.vocabulary_size:,} different characters are a guess.")
     ratio = estimate.tokens_per_parameter
     if ratio is not None:
         lines.append(f"The text has {three_digits(ratio)} tokens for each parameter. {_ratio_words(ratio)}")
@@ -148,11 +149,3 @@ def show_schedule(config: RunConfig, steps: int | None) -> None:
         theme=None,
         alt=f"Learning rate: {rates[0]:.2g} at first, {max(rates):.2g} at its peak, {rates[-1]:.2g} at the end.",
     )
-
-
-def show_formula(kind: str) -> None:
-    """What a layer of the family computes, each sign explained."""
-    family = families()[kind]
-    with st.expander(f"What {'an attention head' if not family.is_recurrent else 'a layer'} computes"):
-        st.latex(family.formula)
-        st.markdown("\n".join(f"- ${sign}$: {literal(words)}" for sign, words in family.symbols))

@@ -221,8 +221,17 @@ def _model(draft: Draft, values: dict[str, Any], advanced: bool) -> dict[str, An
     rows = [row for row in describe_run(kind) if row.path.startswith("model.") and row.path != "model.kind"]
     shown = [row for row in rows if advanced or row.level == "simple"]
     values |= settings_form(shown, values, key=f"{draft.prefix}-{kind}")
+    _formula(kind)
     draft.models[kind] = {name: value for name, value in values.items() if name.startswith("model.")}
     return values
+
+
+def _formula(kind: str) -> None:
+    """What a layer of the family computes, each sign explained."""
+    family = families()[kind]
+    with st.expander(f"What {'an attention head' if not family.is_recurrent else 'a layer'} computes"):
+        st.latex(family.formula)
+        st.markdown("\n".join(f"- ${sign}$: {literal(words)}" for sign, words in family.symbols))
 
 
 def _budget(draft: Draft, values: dict[str, Any]) -> dict[str, Any]:

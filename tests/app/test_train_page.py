@@ -75,6 +75,7 @@ def test_the_page_opens_on_the_pocket_preset(workspace: Workspace) -> None:
     assert saved(app) == preset("pocket-gpt")
     assert [metric.label for metric in app.metric] == ["Parameters", "Memory", "Speed", "Time"]
     assert "busy with other work" in texts(app)
+    assert "are a guess" in texts(app), "the built-in text has not been made yet"
     assert not widget(app, "button", "start").disabled
     assert app.query_params["preset"] in ("pocket-gpt", ["pocket-gpt"])
 
@@ -86,6 +87,7 @@ def test_another_family_has_its_own_settings_and_keeps_those_of_the_first(worksp
     assert not app.exception
     assert saved(app).model.kind == "lstm"
     assert "--set model.kind=lstm" in shown_command(app)
+    assert any("c_t" in block.value for block in app.get("latex")) or "the cell, which only the gates" in texts(app)
     assert not [element for element in app.number_input if str(element.key).endswith("model.num_heads")]
     widget(app, "button_group", "-kind").set_value("transformer").run()
     assert saved(app).model.num_layers == 2
@@ -96,7 +98,7 @@ def test_the_card_follows_the_form(workspace: Workspace) -> None:
     before = app.metric[0].value
     widget(app, "number_input", "model.hidden_size").set_value(256).run()
     assert app.metric[0].value != before
-    assert "tokens for each parameter" in texts(app)
+    assert "tokens for each parameter" in texts(app) and "are a guess" not in texts(app)
 
 
 def test_settings_that_do_not_fit_together_leave_the_page_usable(workspace: Workspace) -> None:
