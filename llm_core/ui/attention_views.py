@@ -179,9 +179,11 @@ def choose_token(tokens: Sequence[str], shown: slice, label: str) -> int:
     places = range(shown.start, shown.stop)
     if st.session_state.get("from-token") not in places:
         st.session_state["from-token"] = places[-1]
-    return st.select_slider(
-        label, places, format_func=lambda place: f"{place}: “{drawn(tokens[place])}”", key="from-token"
-    )
+
+    def spoken(place: int) -> str:
+        return f"{place}: “{drawn(tokens[place])}”"
+
+    return st.select_slider(label, places, format_func=spoken, key="from-token")
 
 
 def heads_from_token(answer: dict[str, Any], layer: int, head: int, shown: slice, *, dark: bool) -> None:
