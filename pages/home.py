@@ -51,7 +51,7 @@ def start_here(workspace: Workspace) -> None:
             if st.button("…or your own text", key="own-text"):
                 st.switch_page("data.py")
     with picture:
-        show_network(config.model, estimate.vocabulary_size)
+        show_network(config, estimate.vocabulary_size)
 
 
 def minutes_in_words(seconds: float) -> str:
