@@ -16,6 +16,7 @@ from llm_core.backend.jobs import stop_job
 from llm_core.config.errors import UserError
 from llm_core.quantities import duration, size, three_digits
 from llm_core.text.progress import UNITS, progress_words
+from llm_core.text.uploads import sweep_uploads
 from llm_core.ui.guards import may_change_things, require_role
 from llm_core.ui.states import attempt, literal, show_error
 from llm_core.workspace.job_progress import is_cancelled, read_progress
@@ -51,10 +52,8 @@ def finished_job(workspace: Workspace, kind: str) -> JobRecord | None:
     if not record.is_final:
         return None
     del st.session_state[f"mine-{kind}"]
-    if record.state != FINISHED:
-        return None
-    st.session_state.setdefault(f"told-{kind}", set()).add(record.id)
-    return record
+    st.session_state.setdefault(f"seen-{kind}", set()).add(record.id)
+    return record if record.state == FINISHED else None
 
 
 def unfinished_jobs(workspace: Workspace, kind: str) -> list[JobRecord]:
@@ -69,14 +68,17 @@ def show_text_jobs(workspace: Workspace, kind: str) -> None:
     st.fragment(run_every=_REFRESH_SECONDS if shown else None)(_under_way)(workspace, kind, shown)
     with Registry(workspace) as registry:
         ended = [record for record in registry.jobs(kind) if record.is_final]
-    since = st.session_state.get(f"messages-since-{kind}", 0.0)
+    if st.session_state.get(f"mine-{kind}") in [record.id for record in ended]:
+        st.rerun()  # it ended while this run was being drawn: the page opens what it made
+    seen: set[str] = st.session_state.setdefault(f"seen-{kind}", set())
+    seen.update(shown)
+    since = max(st.session_state.get(f"messages-since-{kind}", 0.0), time.time() - _SHOWN_AFTERWARDS_SECONDS)
     closed: set[str] = st.session_state.setdefault(f"closed-{kind}", set())
-    told: set[str] = st.session_state.setdefault(f"told-{kind}", set())
     for record in ended:
-        is_recent = time.time() - (record.ended_at or 0.0) < _SHOWN_AFTERWARDS_SECONDS and record.created_at >= since
-        if record.id in closed or not (record.id in told or (is_recent and record.state != FINISHED)):
-            continue
-        _outcome(record, closed)
+        # A failure is told to whoever comes soon afterwards; the rest, once, to those who saw it under way.
+        is_news = record.state == FAILED or record.id in seen
+        if is_news and record.id not in closed and (record.ended_at or 0.0) >= since:
+            _outcome(record, closed)
 
 
 def _under_way(workspace: Workspace, kind: str, shown: list[str]) -> None:
@@ -104,6 +106,7 @@ def _progress(workspace: Workspace, record: JobRecord) -> None:
 def _cancel(workspace: Workspace, record: JobRecord) -> None:
     require_role()
     stop_job(workspace, record.id)
+    sweep_uploads(workspace)  # a job that was still waiting has no worker to remove its copy
 
 
 def _state(record: JobRecord, progress: dict[str, Any]) -> tuple[str, str, float]:
@@ -132,7 +135,9 @@ def _outcome(record: JobRecord, closed: set[str]) -> None:
         show_error(UserError(f"{record.name}: {record.reason}", remedy=record.remedy))
     else:
         st.info(f"{name} was cancelled. Nothing of it was kept.", icon=":material/cancel:")
-    if record.state == FAILED and st.button("Close", key=f"close-{record.id}", type="tertiary"):
+    if record.state != FAILED:
+        closed.add(record.id)
+    elif st.button("Close", key=f"close-{record.id}", type="tertiary"):
         closed.add(record.id)
         st.rerun()
 
