@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from llm_core.backend.inference_client import InferenceClient
+from llm_core.workspace.paths import open_workspace
 from tests.e2e.conftest import Server, open_page, settled
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -94,6 +98,19 @@ def test_a_long_text_is_stopped_and_what_is_there_stays(page: Page, studio: Serv
     assert count > 0
     page.reload()
     expect(tokens(page)).to_have_count(count, timeout=60_000)
+
+
+def test_a_text_whose_process_dies_says_so_and_stays(page: Page, studio: Server) -> None:
+    open_page(page, studio, "playground?run=lstm&text=the%20")
+    set_length(page, 100_000)
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator(".gt-line")).to_contain_text("tokens/s", timeout=60_000)
+    os.kill(InferenceClient(open_workspace(studio.home)).request("ping")["pid"], signal.SIGKILL)
+    expect(page.locator(".gt-note")).to_contain_text("ended before the text was complete", timeout=30_000)
+    page.reload()
+    expect(page.locator(".gt-note")).to_contain_text("ended before the text was complete", timeout=60_000)
+    assert tokens(page).count() > 0
+    expect(page.get_by_label("Beginning")).to_have_value("the ")
 
 
 def test_what_the_model_does_not_know_is_left_out_on_request(page: Page, studio: Server) -> None:
