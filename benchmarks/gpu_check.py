@@ -193,7 +193,7 @@ def _speed_of(config: RunConfig, sizes: Sizes) -> dict[str, Any]:
     peak = peak_tflops(torch.cuda.get_device_name()) if trainer.execution.device == "cuda" else None
     return {
         "compile": config.hardware.compile,
-        "parameters": count_parameters(config.model, sizes.large_vocabulary_size).total,
+        "parameters": count_parameters(config.model, sizes.large_vocabulary_size, config.data.context_length).total,
         "batch_size": config.training.batch_size,
         "context_length": config.data.context_length,
         "seconds_before_timing": first_seconds,

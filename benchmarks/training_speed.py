@@ -79,7 +79,7 @@ def measure(case: Case) -> dict[str, Any]:
         "unit": "tokens per second",
         "contestants": compare(contestants, against=peer_name, rounds=case.rounds),
         "parameters": {
-            "Glassbox": count_parameters(ours.config.model, VOCABULARY_SIZE).total,
+            "Glassbox": count_parameters(ours.config.model, VOCABULARY_SIZE, case.context_length).total,
             peer_name: peer_parameters,
         },
         "batch_size": case.batch_size,

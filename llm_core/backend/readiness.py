@@ -52,7 +52,7 @@ def check_readiness(workspace: Workspace, config: RunConfig) -> Readiness:
                 remedy="Bring more text, or shorten the context",
             )
         )
-    parameters = count_parameters(config.model, vocabulary_size).total
+    parameters = count_parameters(config.model, vocabulary_size, config.data.context_length).total
     if characters and parameters > 10 * characters:
         warnings.append(
             UserError(

@@ -137,7 +137,7 @@ def _trainer(
     folder: Path, config: RunConfig, tokens: TokenSet, writer: MetricsWriter, progress: RunProgress
 ) -> Trainer:
     """A new trainer, or the one of the newest whole checkpoint; a new stretch of the curve begins either way."""
-    parameters = count_parameters(config.model, tokens.meta.vocabulary_size).total
+    parameters = count_parameters(config.model, tokens.meta.vocabulary_size, config.data.context_length).total
     progress.phase, progress.fraction = f"building {parameters / 1e6:.2g} M parameters", None
     checkpoint = newest_valid(folder, on_problem=lambda problem: writer.event("damaged", problem))
     known = segments(folder)

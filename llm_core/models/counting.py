@@ -29,19 +29,10 @@ class ParameterCount:
         return self.embedding + self.attention + self.feed_forward + self.recurrent + self.norm + self.head
 
 
-def count_parameters(config: ModelConfig, vocabulary_size: int) -> ParameterCount:
-    """Exact parameter count of `build_model(config, vocabulary_size, …)`; no family here has learned positions."""
+def count_parameters(config: ModelConfig, vocabulary_size: int, context_length: int) -> ParameterCount:
+    """Exact parameter count of `build_model(config, vocabulary_size, context_length)`."""
     if isinstance(config, TransformerConfig):
-        d, e, layers = config.hidden_size, config.head_size, config.num_layers
-        heads, kv_heads, f = config.num_heads, config.resolved_num_kv_heads, config.resolved_feed_forward_size
-        return ParameterCount(
-            embedding=vocabulary_size * d,
-            attention=layers * (2 * d * heads * e + 2 * d * kv_heads * e),
-            feed_forward=layers * 3 * d * f,
-            recurrent=0,
-            norm=layers * (2 * e + d + (d if f else 0)) + d,
-            head=0 if config.tie_embeddings else vocabulary_size * d,
-        )
+        return _count_transformer(config, vocabulary_size, context_length)
     units, gates = config.hidden_size, number_of_gates(config)
     inputs = [config.resolved_embedding_size] + [units] * (config.num_layers - 1)
     return ParameterCount(
@@ -54,6 +45,23 @@ def count_parameters(config: ModelConfig, vocabulary_size: int) -> ParameterCoun
     )
 
 
+def _count_transformer(config: TransformerConfig, vocabulary_size: int, context_length: int) -> ParameterCount:
+    d, e, layers, biases = config.hidden_size, config.head_size, config.num_layers, int(config.biases)
+    queries, keys = config.num_heads * e, config.resolved_num_kv_heads * e
+    f, matrices = config.resolved_feed_forward_size, 3 if config.activation == "swiglu" else 2
+    norm = d * (1 + biases if config.norm == "layer" else 1)
+    norms_of_layer = (2 if f else 1) * norm + (2 * e if config.qk_norm else 0)
+    feed_forward = matrices * d * f + biases * ((matrices - 1) * f + d) if f else 0
+    return ParameterCount(
+        embedding=d * (vocabulary_size + (context_length if config.positions == "learned" else 0)),
+        attention=layers * (2 * d * (queries + keys) + biases * (queries + 2 * keys + d)),
+        feed_forward=layers * feed_forward,
+        recurrent=0,
+        norm=layers * norms_of_layer + norm,
+        head=0 if config.tie_embeddings else vocabulary_size * d,
+    )
+
+
 def number_of_gates(config: ModelConfig) -> int:
     """Blocks of `hidden_size` rows in a recurrent layer's matrices: 1 for RNN, 3 for GRU, 4 for LSTM."""
     if isinstance(config, LSTMConfig):
@@ -63,11 +71,13 @@ def number_of_gates(config: ModelConfig) -> int:
 
 def forward_flops_per_token(config: ModelConfig, vocabulary_size: int, context_length: int) -> int:
     """Floating-point operations to read one token in a context of the given length."""
-    count = count_parameters(config, vocabulary_size)
+    count = count_parameters(config, vocabulary_size, context_length)
     head = vocabulary_size * config.hidden_size
     if isinstance(config, TransformerConfig):
-        matrices = count.attention + count.feed_forward + head
-        return 2 * matrices + 4 * config.num_layers * config.num_heads * config.head_size * context_length
+        without_biases = count_parameters(config.model_copy(update={"biases": False}), vocabulary_size, context_length)
+        matrices = without_biases.attention + without_biases.feed_forward + head
+        looked_at = min(config.window or context_length, context_length)
+        return 2 * matrices + 4 * config.num_layers * config.num_heads * config.head_size * looked_at
     biases = 2 * number_of_gates(config) * config.hidden_size * config.num_layers
     return 2 * (count.recurrent - biases + head)
 
@@ -117,7 +127,7 @@ def training_memory(run: RunConfig, vocabulary_size: int) -> MemoryEstimate:
     Measured on two cores in 40 steps and two evaluations, resident peak against this estimate: pocket-gpt 625 MB (602), twice as
     wide with batch 32 1,097 MB (1,090), shakespeare-cpu 599 MB (562), pocket-lstm 429 MB (445).
     """
-    parameters = count_parameters(run.model, vocabulary_size).total
+    parameters = count_parameters(run.model, vocabulary_size, run.data.context_length).total
     tokens = run.training.batch_size * run.data.context_length
     moments = {"adamw": 2, "adam": 2, "sgd": 1 if run.optimizer.momentum else 0}[run.optimizer.kind]
     return MemoryEstimate(
@@ -145,7 +155,7 @@ def _evaluation_bytes(config: ModelConfig, vocabulary_size: int) -> int:
 
 def inference_memory_bytes(config: ModelConfig, vocabulary_size: int, context_length: int, batch_size: int = 1) -> int:
     """Weights in float32 and the state of a full context."""
-    weights = 4 * count_parameters(config, vocabulary_size).total
+    weights = 4 * count_parameters(config, vocabulary_size, context_length).total
     if isinstance(config, TransformerConfig):
         state = 2 * config.num_layers * config.resolved_num_kv_heads * config.head_size * context_length
     else:

@@ -1,6 +1,6 @@
-"""The causal Transformer, in the exact form of Qwen3ForCausalLM (transformers 5): what is trained here loads there unchanged.
+"""The causal Transformer: by its settings exactly the Qwen3, Llama, Mistral or GPT-2 language model of transformers 5.
 
-Pre-norm blocks of attention and SwiGLU with residual sums, a final norm, and a head that may share the embedding's matrix.
+Pre-norm blocks of attention and feed-forward with residual sums, a final norm, and a head that may share the embedding's matrix.
 Not here: the parts (`layers.py`), other families, conversion of folders.
 
 Axes: B batch, T new positions, S all positions looked at, D model width, V vocabulary.
@@ -18,7 +18,7 @@ from llm_core.config.errors import UserError
 from llm_core.config.model import TransformerConfig
 from llm_core.models.initialisation import embedding_std, initialise
 from llm_core.models.interface import LanguageModel, Memory, Output, State
-from llm_core.models.layers import Attention, FeedForward, LayerInputs, RMSNorm, RotaryAngles, causal_mask
+from llm_core.models.layers import Attention, FeedForward, LayerInputs, RotaryAngles, causal_mask, make_norm
 from llm_core.models.state import CachePlaces, KeyValueCache
 from llm_core.models.tap import Tap
 
@@ -28,11 +28,11 @@ class Block(nn.Module):
 
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
-        self.input_layernorm = RMSNorm(config.hidden_size, config.norm_epsilon)
+        self.input_layernorm = make_norm(config)
         self.self_attn = Attention(config, layer)
         self.dropout = nn.Dropout(config.dropout)
         if config.resolved_feed_forward_size:
-            self.post_attention_layernorm = RMSNorm(config.hidden_size, config.norm_epsilon)
+            self.post_attention_layernorm = make_norm(config)
             self.mlp = FeedForward(config)
         else:
             self.post_attention_layernorm = None
@@ -57,9 +57,11 @@ class Decoder(LanguageModel):
         self.vocabulary_size = vocabulary_size
         self.context_length = context_length
         self.embed_tokens = nn.Embedding(vocabulary_size, config.hidden_size)
+        learned = config.positions == "learned"
+        self.embed_positions = nn.Embedding(context_length, config.hidden_size) if learned else None
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
-        self.rotary = RotaryAngles(config.head_size, config.rope_theta, context_length)
-        self.norm = RMSNorm(config.hidden_size, config.norm_epsilon)
+        self.rotary = None if learned else RotaryAngles(config.head_size, config.rope_theta, context_length)
+        self.norm = make_norm(config)
         self.dropout = nn.Dropout(config.dropout)
         self.lm_head = None if config.tie_embeddings else nn.Linear(config.hidden_size, vocabulary_size, bias=False)
         self._initialise_weights()
@@ -68,6 +70,8 @@ class Decoder(LanguageModel):
         residual_scale = (2 * self.config.num_layers) ** -0.5
         for name, parameter in self.named_parameters():
             if parameter.dim() < 2:
+                if name.endswith("bias"):
+                    nn.init.zeros_(parameter)
                 continue
             into_stream = name.endswith(("o_proj.weight", "down_proj.weight"))
             initialise(parameter, 0.02 * (residual_scale if into_stream else 1.0))
@@ -93,7 +97,10 @@ class Decoder(LanguageModel):
         assert state is None or isinstance(state, KeyValueCache), "a Transformer goes on from a Transformer's state"
         self._check(tokens_BT, documents_BT, memory, state)
         shared = self._layer_inputs(tokens_BT, positions_BT, documents_BT, padding_BT, state, tap)
-        x_BTD = self.dropout(self.embed_tokens(tokens_BT))
+        x_BTD = self.embed_tokens(tokens_BT)
+        if self.embed_positions is not None:
+            x_BTD = x_BTD + self.embed_positions(shared.positions_BT)
+        x_BTD = self.dropout(x_BTD)
         if tap is not None:
             tap.hidden(-1, x_BTD)
         for layer, block in enumerate(self.layers):
@@ -136,12 +143,12 @@ class Decoder(LanguageModel):
             else:
                 positions_BT = _positions(length, documents_BT, padding_BT, device)
         if places is not None:
-            mask, is_causal = _mask_over_cache(places, length, device)
+            mask, is_causal = _mask_over_cache(places, length, device, self.config.window)
         else:
-            mask = _mask_over_row(length, documents_BT, padding_BT, device)
+            mask = _mask_over_row(length, documents_BT, padding_BT, device, self.config.window)
             is_causal = mask is None
-        cosine_B1TE, sine_B1TE = self.rotary(positions_BT, self._activation_dtype())
-        return LayerInputs(positions_BT, cosine_B1TE, sine_B1TE, mask, is_causal, state, places, tap)
+        angles = None if self.rotary is None else self.rotary(positions_BT, self._activation_dtype())
+        return LayerInputs(positions_BT, angles, mask, is_causal, state, places, tap)
 
     def _activation_dtype(self) -> torch.dtype:
         """The type in which the layers compute: that of autocast where it is on."""
@@ -197,29 +204,32 @@ def _positions_of_places(places: CachePlaces, length: int, device: torch.device)
     return torch.arange(places.start, places.start + length, device=device)[None]
 
 
-def _mask_over_cache(places: CachePlaces, length: int, device: torch.device) -> tuple[Tensor | None, bool]:
+def _mask_over_cache(places: CachePlaces, length: int, device: torch.device, window: int) -> tuple[Tensor | None, bool]:
     """Mask over the places in use, and whether plain causal attention among the new tokens does without one.
 
     Causality among places is enough: a later place holds a later token, or none yet.
     """
-    if places.start == 0:
+    is_whole = not window or places.used <= window
+    if places.start == 0 and is_whole:
         return None, True
-    if places.start is not None and length == 1:
+    if places.start is not None and length == 1 and is_whole:
         return None, False
     slots_BT = places.slots_BT
     if slots_BT is None:
         assert places.start is not None
         slots_BT = torch.arange(places.start, places.used, device=device)[None]
-    return (torch.arange(places.used, device=device) <= slots_BT[..., None])[:, None], False
+    back_BTS = slots_BT[..., None] - torch.arange(places.used, device=device)
+    mask_BTS = back_BTS >= 0
+    return (mask_BTS if is_whole else mask_BTS & (back_BTS < window))[:, None], False
 
 
 def _mask_over_row(
-    length: int, documents_BT: Tensor | None, padding_BT: Tensor | None, device: torch.device
+    length: int, documents_BT: Tensor | None, padding_BT: Tensor | None, device: torch.device, window: int
 ) -> Tensor | None:
     """Where each query may look, boolean and broadcastable to (B, 1, T, T); None for plain causal attention."""
-    if documents_BT is None and padding_BT is None:
+    if documents_BT is None and padding_BT is None and (not window or length <= window):
         return None
-    mask = causal_mask(length, device)
+    mask = causal_mask(length, device, window)
     if documents_BT is not None:
         mask = mask & (documents_BT[:, :, None] == documents_BT[:, None, :])[:, None]
     if padding_BT is not None:

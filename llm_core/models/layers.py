@@ -1,6 +1,7 @@
 """The parts a causal Transformer is made of: norm, rotation, attention, feed-forward.
 
-They compute exactly what Qwen3ForCausalLM of transformers computes; module names follow it, so that weights map one to one.
+They compute exactly what Qwen3, Llama, Mistral and GPT2LMHeadModel of transformers compute, each with its settings; module names follow
+Qwen3, so that its weights map one to one.
 Not here: how the parts are stacked and what they may look at (`decoder.py`), what is remembered between calls (`state.py`).
 
 Axes: B batch, T new positions, S all positions looked at, D model width, H query heads, K key-value heads, E head width,
@@ -28,8 +29,8 @@ class LayerInputs:
 
     positions_BT: Tensor
     """Positions inside the text or document, (1, T) when all rows agree."""
-    cosine_B1TE: Tensor
-    sine_B1TE: Tensor
+    angles: tuple[Tensor, Tensor] | None
+    """Cosine and sine (B or 1, 1, T, E) of the positions' angles; None where positions are learned."""
     mask: Tensor | None
     """Boolean, broadcastable to (B, 1, T, S), True where a query may look. None: see `is_causal`."""
     is_causal: bool
@@ -55,6 +56,13 @@ class RMSNorm(nn.Module):
             single = single * torch.rsqrt(single.pow(2).mean(-1, keepdim=True) + self.epsilon)
             return self.weight * single.to(x.dtype)
         return F.rms_norm(x, (x.shape[-1],), self.weight.to(x.dtype), self.epsilon)
+
+
+def make_norm(config: TransformerConfig) -> nn.Module:
+    """The norm of a form, over the model's width."""
+    if config.norm == "layer":
+        return nn.LayerNorm(config.hidden_size, config.norm_epsilon, bias=config.biases)
+    return RMSNorm(config.hidden_size, config.norm_epsilon)
 
 
 class RotaryAngles(nn.Module):
@@ -98,7 +106,7 @@ def rotate(x_BHTE: Tensor, cosine_B1TE: Tensor, sine_B1TE: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Grouped-query attention with a norm on queries and keys before the rotation, without biases."""
+    """Grouped-query attention; by its settings with a norm on queries and keys, rotation, biases."""
 
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
@@ -110,12 +118,12 @@ class Attention(nn.Module):
         self.dropout = config.dropout
         self.scale = head_size**-0.5
         # Three products, not one fused: measured equal within the noise, and names and optimizers see three matrices.
-        self.q_proj = nn.Linear(width, self.num_heads * head_size, bias=False)
-        self.k_proj = nn.Linear(width, self.num_kv_heads * head_size, bias=False)
-        self.v_proj = nn.Linear(width, self.num_kv_heads * head_size, bias=False)
-        self.o_proj = nn.Linear(self.num_heads * head_size, width, bias=False)
-        self.q_norm = RMSNorm(head_size, config.norm_epsilon)
-        self.k_norm = RMSNorm(head_size, config.norm_epsilon)
+        self.q_proj = nn.Linear(width, self.num_heads * head_size, bias=config.biases)
+        self.k_proj = nn.Linear(width, self.num_kv_heads * head_size, bias=config.biases)
+        self.v_proj = nn.Linear(width, self.num_kv_heads * head_size, bias=config.biases)
+        self.o_proj = nn.Linear(self.num_heads * head_size, width, bias=config.biases)
+        self.q_norm = RMSNorm(head_size, config.norm_epsilon) if config.qk_norm else nn.Identity()
+        self.k_norm = RMSNorm(head_size, config.norm_epsilon) if config.qk_norm else nn.Identity()
 
     def forward(self, x_BTD: Tensor, shared: LayerInputs) -> Tensor:
         """Attention output (B, T, D)."""
@@ -123,8 +131,9 @@ class Attention(nn.Module):
         q_BHTE = self.q_norm(self.q_proj(x_BTD).view(batch_size, length, -1, self.head_size)).transpose(1, 2)
         k_BKSE = self.k_norm(self.k_proj(x_BTD).view(batch_size, length, -1, self.head_size)).transpose(1, 2)
         v_BKSE = self.v_proj(x_BTD).view(batch_size, length, -1, self.head_size).transpose(1, 2)
-        q_BHTE = rotate(q_BHTE, shared.cosine_B1TE, shared.sine_B1TE)
-        k_BKSE = rotate(k_BKSE, shared.cosine_B1TE, shared.sine_B1TE)
+        if shared.angles is not None:
+            q_BHTE = rotate(q_BHTE, *shared.angles)
+            k_BKSE = rotate(k_BKSE, *shared.angles)
         if shared.cache is not None and shared.places is not None:
             k_BKSE, v_BKSE = shared.cache.write(self.layer, shared.places, k_BKSE, v_BKSE)
         if shared.tap is not None:
@@ -143,20 +152,23 @@ class Attention(nn.Module):
         return self.o_proj(out_BHTE.transpose(1, 2).reshape(batch_size, length, -1))
 
 
-def causal_mask(length: int, device: torch.device) -> Tensor:
-    """(1, 1, T, T), True where a position may look: at itself and before."""
-    return torch.ones(length, length, dtype=torch.bool, device=device).tril()[None, None]
+def causal_mask(length: int, device: torch.device, window: int = 0) -> Tensor:
+    """(1, 1, T, T), True where a position may look: at itself and before, with a window at the last `window` places alone."""
+    mask = torch.ones(length, length, dtype=torch.bool, device=device).tril()
+    return (mask.triu(1 - window) if window else mask)[None, None]
 
 
 class FeedForward(nn.Module):
-    """SwiGLU: down(silu(gate(x)) · up(x)) (Shazeer 2020)."""
+    """SwiGLU: down(silu(gate(x)) · up(x)) (Shazeer 2020); or GELU in its tanh form: down(gelu(up(x))) (Hendrycks and Gimpel 2016)."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         width, inner = config.hidden_size, config.resolved_feed_forward_size
-        self.gate_proj = nn.Linear(width, inner, bias=False)
-        self.up_proj = nn.Linear(width, inner, bias=False)
-        self.down_proj = nn.Linear(inner, width, bias=False)
+        self.gate_proj = nn.Linear(width, inner, bias=config.biases) if config.activation == "swiglu" else None
+        self.up_proj = nn.Linear(width, inner, bias=config.biases)
+        self.down_proj = nn.Linear(inner, width, bias=config.biases)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
+        if self.gate_proj is None:
+            return self.down_proj(F.gelu(self.up_proj(x_BTD), approximate="tanh"))
         return self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))

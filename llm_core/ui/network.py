@@ -11,9 +11,9 @@ from llm_core.models.counting import count_parameters
 from llm_core.models.families import families
 
 
-def network_of(model: ModelConfig, vocabulary_size: int) -> Network:
+def network_of(model: ModelConfig, vocabulary_size: int, context_length: int) -> Network:
     """The blocks in the order a token passes them; norms are counted with the block they stand before."""
-    count = count_parameters(model, vocabulary_size)
+    count = count_parameters(model, vocabulary_size, context_length)
     width = model.hidden_size
     embedding = width if isinstance(model, TransformerConfig) else model.resolved_embedding_size
     head_detail = f"{width:,} → {vocabulary_size:,}" + (", the embedding's own matrix" if model.tie_embeddings else "")

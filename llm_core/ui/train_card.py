@@ -12,7 +12,6 @@ import streamlit as st
 from llm_core.backend.estimates import Estimate, estimate_run, speed_key
 from llm_core.backend.probing import Measurement, end_measurement, measurement_of, start_measurement
 from llm_core.config.errors import UserError
-from llm_core.config.model import ModelConfig
 from llm_core.config.run import RunConfig
 from llm_core.figures.architecture import architecture, describe
 from llm_core.figures.curves import schedule

@@ -49,6 +49,13 @@ def transformer_configs(draw: st.DrawFn) -> ModelConfig:
         hidden_size=2 * heads * draw(st.integers(1, 4)),
         tie_embeddings=draw(st.booleans()),
         feed_forward_size=draw(st.sampled_from([None, 0, 1, 40])),
+        size_per_head=draw(st.sampled_from([0, 6])),
+        positions=draw(st.sampled_from(["rope", "learned"])),
+        norm=draw(st.sampled_from(["rms", "layer"])),
+        activation=draw(st.sampled_from(["swiglu", "gelu"])),
+        qk_norm=draw(st.booleans()),
+        biases=draw(st.booleans()),
+        window=draw(st.sampled_from([0, 3])),
     )
 
 
@@ -62,18 +69,51 @@ def numbers(model: LanguageModel, *words: str) -> int:
 def test_every_part_is_counted_exactly(config: ModelConfig, vocabulary: int) -> None:
     with torch.device("meta"):
         model = build_model(config, vocabulary, 8)
-    count = count_parameters(config, vocabulary)
+    count = count_parameters(config, vocabulary, 8)
     assert count.total == sum(parameter.numel() for parameter in model.parameters())
-    assert count.embedding == numbers(model, "embed_tokens")
+    assert count.embedding == numbers(model, "embed_tokens", "embed_positions")
     assert count.head == numbers(model, "lm_head")
-    assert count.attention == numbers(model, "_proj.weight") - numbers(model, "mlp")
+    assert count.attention == numbers(model, "_proj.") - numbers(model, "mlp")
     assert count.feed_forward == numbers(model, "mlp")
     assert count.norm == numbers(model, "norm")
     assert count.recurrent == numbers(model, "_l0")
 
 
 def test_the_default_form_has_the_known_size() -> None:
-    assert count_parameters(presets()["shakespeare-cpu"].config.model, 65).total == 812_544
+    assert count_parameters(presets()["shakespeare-cpu"].config.model, 65, 64).total == 812_544
+
+
+GPT2 = {"positions": "learned", "norm": "layer", "activation": "gelu", "qk_norm": False, "biases": True}
+LLAMA = {"qk_norm": False, "tie_embeddings": False}
+PUBLISHED: dict[str, tuple[int, int, int, dict[str, object]]] = {
+    "GPT-2": (124_439_808, 50_257, 1024, {"num_layers": 12, "num_heads": 12, "hidden_size": 768, **GPT2}),
+    "GPT-2 XL": (1_557_611_200, 50_257, 1024, {"num_layers": 48, "num_heads": 25, "hidden_size": 1600, **GPT2}),
+    "Llama 7B": (
+        6_738_415_616,
+        32_000,
+        2048,
+        {"num_layers": 32, "num_heads": 32, "hidden_size": 4096, "feed_forward_size": 11_008, **LLAMA},
+    ),
+    "Qwen3 0.6B": (
+        596_049_920,
+        151_936,
+        40_960,
+        {
+            "num_layers": 28,
+            "num_heads": 16,
+            "num_kv_heads": 8,
+            "hidden_size": 1024,
+            "size_per_head": 128,
+            "feed_forward_size": 3072,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_models_have_their_published_size(name: str) -> None:
+    total, vocabulary, context, values = PUBLISHED[name]
+    assert count_parameters(TransformerConfig.model_validate(values), vocabulary, context).total == total
 
 
 @pytest.mark.parametrize("name", presets())
@@ -81,7 +121,9 @@ def test_presets_are_counted_at_their_own_size(name: str) -> None:
     config = presets()[name].config
     with torch.device("meta"):
         model = build_model(config.model, 50_000, config.data.context_length)
-    assert count_parameters(config.model, 50_000).total == sum(p.numel() for p in model.parameters())
+    assert count_parameters(config.model, 50_000, config.data.context_length).total == sum(
+        p.numel() for p in model.parameters()
+    )
 
 
 FLOP_FORMS: dict[str, ModelConfig] = {
@@ -91,6 +133,16 @@ FLOP_FORMS: dict[str, ModelConfig] = {
     "lstm": LSTMConfig(num_layers=2, hidden_size=8, tie_embeddings=True),
     "transformer": TransformerConfig(num_layers=2, num_heads=4, hidden_size=16),
     "transformer-grouped": TransformerConfig(num_layers=1, num_heads=4, num_kv_heads=2, hidden_size=16),
+    "transformer-gpt2": TransformerConfig(
+        num_layers=2,
+        num_heads=2,
+        hidden_size=16,
+        activation="gelu",
+        norm="layer",
+        positions="learned",
+        biases=True,
+        qk_norm=False,
+    ),
     "transformer-attention-only": TransformerConfig(num_layers=2, num_heads=2, hidden_size=16, feed_forward_size=0),
 }
 
