@@ -56,7 +56,7 @@ def body(workspace: Workspace) -> None:
     if not shown:
         st.caption("No run matches this filter.")
         return
-    chosen = runs_table(shown)
+    chosen = runs_table(shown, runs)
     if not chosen:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):

@@ -39,14 +39,20 @@ def shown_runs(runs: Sequence[RunSummary]) -> list[RunSummary]:
     ]
 
 
-def runs_table(shown: Sequence[RunSummary]) -> list[RunSummary]:
-    """The table; returns the ticked runs in its order and writes them into the link."""
+def runs_table(shown: Sequence[RunSummary], runs: Sequence[RunSummary]) -> list[RunSummary]:
+    """The table; returns the ticked runs in its order and writes them into the link.
+
+    Args:
+        shown: those that pass the filters.
+        runs: all there are, to tell a run that is hidden from one that does not exist.
+    """
     asked = [part for part in st.query_params.get("run", "").split(",") if part]
     place = {run.id: index for index, run in enumerate(shown)} | {run.name: index for index, run in enumerate(shown)}
-    unknown = [part for part in asked if part not in place]
+    existing = {run.id for run in runs} | {run.name for run in runs}
+    unknown = [part for part in asked if part not in existing]
     if unknown:
-        names = ", ".join(run.name for run in shown[:8])
-        text = f"There is no run {', '.join(unknown)[:80]} in this table. There are: {names}."
+        names = ", ".join(run.name for run in runs[:8])
+        text = f"There is no run {', '.join(unknown)[:80]}. There are: {names}."
         st.warning(literal(text), icon=":material/search_off:")
     ticked = sorted({place[part] for part in asked if part in place})
     # The rows are ticked by their number, so another list of runs is another table.
@@ -65,12 +71,12 @@ def runs_table(shown: Sequence[RunSummary]) -> list[RunSummary]:
         alt="All runs with their results",
     )
     chosen = [shown[index] for index in event.selection.rows if index < len(shown)]
-    _write_link([run.id for run in chosen], keep=unknown)
+    _write_link([run.id for run in chosen], keep=[part for part in asked if part not in place])
     return chosen
 
 
 def _write_link(chosen: list[str], keep: list[str]) -> None:
-    """Runs that the filter hides stay in the link until something else is ticked."""
+    """What the table does not show stays in the link until something else is ticked."""
     wanted = ",".join(chosen or keep)
     if wanted != st.query_params.get("run", ""):
         if wanted:

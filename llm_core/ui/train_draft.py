@@ -1,7 +1,8 @@
 """The settings that are being shaped on Train: kept while the session lasts, carried by the link, filled from a file.
 
 A link says `preset`, `dataset`, `tokenizer` and, for each setting that differs from the preset, `set=name=value`. It is read
-before any widget, and only when it is not the one this page wrote itself. Not here: the widgets (`train_form.py`).
+before any widget, when the page is come to, and not again while it stays: the browser may then still name a link that was
+written a change ago. Not here: the widgets (`train_form.py`).
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class Draft:
     """The model settings of each family that was shown, so that looking at another one loses nothing."""
     problem: UserError | None = None
     """What was wrong with the link or the file."""
+    is_shown: bool = False
+    """Whether its widgets have been drawn."""
 
     @property
     def prefix(self) -> str:
@@ -49,10 +52,14 @@ def current_draft() -> Draft:
     asked = {name: st.query_params.get_all(name) for name in ("preset", "dataset", "tokenizer", "set")}
     asked = {name: values for name, values in asked.items() if values}
     draft: Draft | None = st.session_state.get(_DRAFT)
-    if draft is None or (asked and asked != st.session_state.get(_WRITTEN)):
-        draft = _from_link(asked, draft)
-    elif f"{draft.prefix}-kind" not in st.session_state:
-        draft.number += 1  # the page was left and its widgets are gone
+    if draft is None:
+        draft = _from_link(asked, None)
+    elif draft.is_shown and f"{draft.prefix}-kind" not in st.session_state:
+        # The page was left, so that its widgets are gone, and is come to again.
+        if asked and asked != st.session_state.get(_WRITTEN):
+            draft = _from_link(asked, draft)
+        else:
+            draft.number, draft.is_shown = draft.number + 1, False
     st.session_state[_DRAFT] = draft
     return draft
 

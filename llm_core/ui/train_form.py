@@ -76,7 +76,7 @@ def train_form(workspace: Workspace, draft: Draft) -> tuple[dict[str, Any], Delt
     with st.container(border=True):
         st.subheader("Device")
         values |= _rows(draft, values, ("hardware.", "seed"), advanced)
-    draft.values = values
+    draft.values, draft.is_shown = values, True
     line.caption(literal(_where_it_stands(draft, values)))
     return values, curve_place
 

@@ -91,6 +91,14 @@ def test_one_run_in_the_link_is_ticked_and_can_be_opened(workspace: Workspace) -
         assert app.query_params["run"] in (registry.find("lstm").id, [registry.find("lstm").id])
 
 
+def test_a_ticked_run_that_the_filter_hides_comes_back_with_it(workspace: Workspace) -> None:
+    app = open_runs(run="lstm")
+    app.text_input(key="runs-filter").set_value("transformer").run()
+    assert names(app) == ["transformer"] and not links(app) and not app.warning
+    app.text_input(key="runs-filter").set_value("").run()
+    assert links(app) == ["Monitor", "Look inside", "Talk to it"]
+
+
 def test_two_runs_are_compared_differences_only_at_first(workspace: Workspace) -> None:
     app = open_runs(run="lstm,transformer")
     assert not links(app)

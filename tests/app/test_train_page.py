@@ -141,6 +141,35 @@ def test_a_link_sets_text_tokenizer_and_settings(workspace: Workspace) -> None:
     assert app.query_params["set"] in ("model.hidden_size=32", ["model.hidden_size=32"])
 
 
+def test_the_page_is_left_and_come_to_again(workspace: Workspace) -> None:
+    app = open_train(dataset="letters")
+    widget(app, "number_input", "model.num_layers").set_value(3).run()
+    app.switch_page("data.py").run()
+    app.switch_page("train.py").run()
+    assert saved(app).model.num_layers == 3, "nothing is lost"
+    app.switch_page("data.py").run()
+    app.switch_page("train.py")
+    app.query_params["dataset"] = "python-reference"
+    app.run()
+    config = saved(app)
+    assert (config.data.dataset, config.model.num_layers) == ("python-reference", 3), "a link changes what it names"
+
+
+def test_a_browser_that_names_a_link_of_before_loses_nothing(workspace: Workspace) -> None:
+    """Two quick changes: the second one still comes with the address from before the first."""
+    app = open_train(dataset="letters")
+    widget(app, "number_input", "model.num_layers").set_value(3).run()
+    app.query_params.clear()
+    app.query_params["dataset"] = "letters"
+    widget(app, "number_input", "model.hidden_size").set_value(64).run()
+    assert (saved(app).model.num_layers, saved(app).model.hidden_size) == (3, 64)
+    app.query_params.clear()
+    app.query_params["dataset"] = "letters"
+    widget(app, "selectbox", "-preset").set_value("pocket-rnn").run()
+    assert saved(app).model.kind == "rnn"
+    assert saved(app).data.dataset == "letters", "a text of one's own stays"
+
+
 @pytest.mark.parametrize(
     ("query", "words"),
     [
