@@ -50,8 +50,10 @@ class TokenView {
     root.onpointerover = (event) => event.pointerType !== 'touch' && this.reach(event.target);
     root.onpointerleave = () => this.hide();
     root.onclick = (event) => this.reach(event.target) || this.card.contains(event.target) || this.hide();
-    root.onfocusin = (event) => this.reach(event.target);
-    root.onfocusout = (event) => root.contains(event.relatedTarget) || this.hide();
+    // These two have no property to set; they end with the view.
+    this.ended = new AbortController();
+    root.addEventListener('focusin', (event) => this.reach(event.target), { signal: this.ended.signal });
+    root.addEventListener('focusout', (event) => root.contains(event.relatedTarget) || this.hide(), { signal: this.ended.signal });
     root.onkeydown = (event) => this.pressed(event);
     this.stop.onclick = () => this.end();
   }
@@ -80,6 +82,7 @@ class TokenView {
 
   close() {
     this.turn += 1;
+    this.ended.abort();
     clearTimeout(this.timer);
   }
 

@@ -34,7 +34,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
 @pytest.fixture(autouse=True)
 def home(runs: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GLASSBOX_HOME", str(runs[0]))
-    monkeypatch.setenv("GLASSBOX_IDLE_SECONDS", "20")
+    monkeypatch.setenv("GLASSBOX_IDLE_SECONDS", "8")
     return runs[0]
 
 

@@ -58,15 +58,18 @@ def test_a_text_is_written_looked_at_and_found_again(page: Page, studio: Server)
 
     card = page.locator(".gt-card")
     tokens(page).nth(4).hover()
+    expect(card).to_be_visible()
     expect(card.locator(".gt-row")).to_have_count(10)
     shares = card.locator(".gt-bar").evaluate_all("bars => bars.map(bar => parseFloat(bar.style.width))")
     assert shares == sorted(shares, reverse=True) and sum(shares) <= 100 + 10 * 0.5
     page.get_by_role("heading", level=1).hover()
     expect(card).to_be_hidden()
     tokens(page).nth(0).focus()
+    expect(card).to_be_visible()
     expect(card.locator(".gt-row")).to_have_count(10)
     page.keyboard.press("ArrowRight")
     expect(tokens(page).nth(1)).to_be_focused()
+    expect(card).to_be_visible()
     page.keyboard.press("Escape")
     expect(card).to_be_hidden()
 
@@ -169,6 +172,7 @@ def test_on_a_phone_nothing_runs_over_the_edge(browser: Browser, studio: Server,
         expect(tokens(page)).to_have_count(5, timeout=60_000)
         tokens(page).nth(2).tap()
         card = page.locator(".gt-card")
+        expect(card).to_be_visible()
         expect(card.locator(".gt-row")).to_have_count(10)
         box = card.bounding_box()
         assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390
