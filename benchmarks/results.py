@@ -94,11 +94,12 @@ def timed(work: Callable[[], object], amount: float) -> float:
 
 def print_rates(title: str, unit: str, found: dict[str, dict[str, float | int]]) -> None:
     """One line for each contestant."""
-    print(title)
+    print(title, flush=True)
     for name, values in found.items():
         print(
             f"  {name:<44} {values['rate']:>10,.4g} {unit}, best {values['best_rate']:>10,.4g}   × {values['ratio']:.2f}"
-            f"  (best × {values['best_ratio']:.2f}; {values['ratio_low']:.2f} to {values['ratio_high']:.2f} in {values['rounds']} rounds)"
+            f"  (best × {values['best_ratio']:.2f}; {values['ratio_low']:.2f} to {values['ratio_high']:.2f} in {values['rounds']} rounds)",
+            flush=True,
         )
 
 

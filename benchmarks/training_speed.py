@@ -106,6 +106,7 @@ def _trainer(case: Case, tokens: np.ndarray, precision: str) -> Trainer:
         "hardware.device=cpu",
         "hardware.compile=off",
         f"hardware.precision={precision}",
+        f"hardware.num_threads={torch.get_num_threads()}",  # as many as the peer; OMP_NUM_THREADS sets both
     ]
     return Trainer(apply_overrides(RunConfig(), changes), tokens, VOCABULARY_SIZE)
 
