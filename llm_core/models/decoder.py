@@ -18,7 +18,17 @@ from llm_core.config.errors import UserError
 from llm_core.config.model import TransformerConfig
 from llm_core.models.initialisation import embedding_std, initialise
 from llm_core.models.interface import LanguageModel, Memory, Output, State
-from llm_core.models.layers import Attention, FeedForward, LayerInputs, RotaryAngles, causal_mask, make_norm
+from llm_core.models.layers import (
+    Attention,
+    FeedForward,
+    LayerInputs,
+    RotaryAngles,
+    activation_dtype,
+    causal_mask,
+    make_norm,
+    mask_between_texts,
+    positions_in_row,
+)
 from llm_core.models.state import CachePlaces, KeyValueCache
 from llm_core.models.tap import Tap
 
@@ -141,19 +151,14 @@ class Decoder(LanguageModel):
             if places is not None:
                 positions_BT = _positions_of_places(places, length, device)
             else:
-                positions_BT = _positions(length, documents_BT, padding_BT, device)
+                positions_BT = positions_in_row(length, documents_BT, padding_BT, device)
         if places is not None:
             mask, is_causal = _mask_over_cache(places, length, device, self.config.window)
         else:
             mask = _mask_over_row(length, documents_BT, padding_BT, device, self.config.window)
             is_causal = mask is None
-        angles = None if self.rotary is None else self.rotary(positions_BT, self._activation_dtype())
+        angles = None if self.rotary is None else self.rotary(positions_BT, activation_dtype(self))
         return LayerInputs(positions_BT, angles, mask, is_causal, state, places, tap)
-
-    def _activation_dtype(self) -> torch.dtype:
-        """The type in which the layers compute: that of autocast where it is on."""
-        device = self.device.type
-        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.dtype
 
     def logits(self, hidden: Tensor) -> Tensor:
         weight = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
@@ -182,18 +187,6 @@ class Decoder(LanguageModel):
             device=self.device if device is None else device,
             dtype=self.dtype if dtype is None else dtype,
         )
-
-
-def _positions(length: int, documents_BT: Tensor | None, padding_BT: Tensor | None, device: torch.device) -> Tensor:
-    """Positions (B or 1, T) from 0 at the start of each row, or of each document in it."""
-    counting_T = torch.arange(length, device=device)
-    if documents_BT is not None:
-        is_first_BT = F.pad(documents_BT[:, 1:] != documents_BT[:, :-1], (1, 0))
-        return counting_T - torch.where(is_first_BT, counting_T, 0).cummax(dim=1).values
-    if padding_BT is not None:
-        # Padding on the left shifts a row's text; its first real token is still position 0.
-        return ((~padding_BT).cumsum(dim=1) - 1).clamp(min=0)
-    return counting_T[None]
 
 
 def _positions_of_places(places: CachePlaces, length: int, device: torch.device) -> Tensor:
@@ -229,11 +222,4 @@ def _mask_over_row(
     """Where each query may look, boolean and broadcastable to (B, 1, T, T); None for plain causal attention."""
     if documents_BT is None and padding_BT is None and (not window or length <= window):
         return None
-    mask = causal_mask(length, device, window)
-    if documents_BT is not None:
-        mask = mask & (documents_BT[:, :, None] == documents_BT[:, None, :])[:, None]
-    if padding_BT is not None:
-        # A padded query keeps itself, so that no row of the softmax is empty (NaN); its hidden value is void anyway.
-        itself = torch.eye(length, dtype=torch.bool, device=device)
-        mask = (mask & ~padding_BT[:, None, None, :]) | itself
-    return mask
+    return mask_between_texts(causal_mask(length, device, window), documents_BT, padding_BT)

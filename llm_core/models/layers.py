@@ -1,8 +1,8 @@
-"""The parts a causal Transformer is made of: norm, rotation, attention, feed-forward.
+"""The parts a Transformer is made of: norm, rotation, attention, feed-forward; the positions and masks of a row.
 
 They compute exactly what Qwen3, Llama, Mistral and GPT2LMHeadModel of transformers compute, each with its settings; module names follow
 Qwen3, so that its weights map one to one.
-Not here: how the parts are stacked and what they may look at (`decoder.py`), what is remembered between calls (`state.py`).
+Not here: how the parts are stacked (`decoder.py`, `encoder.py`), what is remembered between calls (`state.py`).
 
 Axes: B batch, T new positions, S all positions looked at, D model width, H query heads, K key-value heads, E head width,
 F feed-forward width.
@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from llm_core.config.model import TransformerConfig
+from llm_core.models.interface import LanguageModel
 from llm_core.models.state import CachePlaces, KeyValueCache
 from llm_core.models.tap import Tap
 
@@ -99,6 +100,12 @@ class RotaryAngles(nn.Module):
         return self.cosine_TE[positions_BT][:, None].to(dtype), self.sine_TE[positions_BT][:, None].to(dtype)
 
 
+def activation_dtype(model: LanguageModel) -> torch.dtype:
+    """The type in which the layers compute: that of autocast where it is on."""
+    device = model.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else model.dtype
+
+
 def rotate(x_BHTE: Tensor, cosine_B1TE: Tensor, sine_B1TE: Tensor) -> Tensor:
     """Turn each pair (x_i, x_{i + E/2}) by its position's angle; the pairing of Hugging Face's Llama family."""
     first, second = x_BHTE.chunk(2, dim=-1)
@@ -152,10 +159,35 @@ class Attention(nn.Module):
         return self.o_proj(out_BHTE.transpose(1, 2).reshape(batch_size, length, -1))
 
 
+def positions_in_row(
+    length: int, documents_BT: Tensor | None, padding_BT: Tensor | None, device: torch.device
+) -> Tensor:
+    """Positions (B or 1, T) from 0 at the start of each row, or of each document in it."""
+    counting_T = torch.arange(length, device=device)
+    if documents_BT is not None:
+        is_first_BT = F.pad(documents_BT[:, 1:] != documents_BT[:, :-1], (1, 0))
+        return counting_T - torch.where(is_first_BT, counting_T, 0).cummax(dim=1).values
+    if padding_BT is not None:
+        # Padding on the left shifts a row's text; its first real token is still position 0.
+        return ((~padding_BT).cumsum(dim=1) - 1).clamp(min=0)
+    return counting_T[None]
+
+
 def causal_mask(length: int, device: torch.device, window: int = 0) -> Tensor:
     """(1, 1, T, T), True where a position may look: at itself and before, with a window at the last `window` places alone."""
     mask = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     return (mask.triu(1 - window) if window else mask)[None, None]
+
+
+def mask_between_texts(mask: Tensor, documents_BT: Tensor | None, padding_BT: Tensor | None) -> Tensor:
+    """The mask (1, 1, T, T) with looks into other documents and at padding taken out, (B, 1, T, T)."""
+    if documents_BT is not None:
+        mask = mask & (documents_BT[:, :, None] == documents_BT[:, None, :])[:, None]
+    if padding_BT is not None:
+        # A padded query keeps itself, so that no row of the softmax is empty (NaN); its hidden value is void anyway.
+        itself = torch.eye(mask.shape[-1], dtype=torch.bool, device=mask.device)
+        mask = (mask & ~padding_BT[:, None, None, :]) | itself
+    return mask
 
 
 class FeedForward(nn.Module):
