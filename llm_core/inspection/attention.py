@@ -52,11 +52,13 @@ def attention_weights(
 
 
 def weights_of(recorded: RecordedAttention, heads: Sequence[int], rows: Sequence[int]) -> Tensor:
-    """softmax(scale · q kᵀ) over the keys allowed, float32 (B, H, R, S), for the given heads and queries."""
+    """softmax(scale · q kᵀ + bias) over the keys allowed, float32 (B, H, R, S), for the given heads and queries."""
     heads_sharing = recorded.q_BHTE.shape[1] // recorded.k_BKSE.shape[1]
     q_BHRE = recorded.q_BHTE[:, list(heads)][:, :, list(rows)].float()
     k_BHSE = recorded.k_BKSE[:, [head // heads_sharing for head in heads]].float()
     scores_BHRS = recorded.scale * q_BHRE @ k_BHSE.transpose(-1, -2)
+    if recorded.bias is not None:
+        scores_BHRS = scores_BHRS + recorded.bias[:, list(heads)][:, :, list(rows)].float()
     if recorded.mask is not None:
         scores_BHRS = scores_BHRS.masked_fill(~recorded.mask[..., list(rows), :], float("-inf"))
     return scores_BHRS.softmax(-1)
