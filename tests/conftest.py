@@ -1,18 +1,23 @@
-"""For all tests: compute threads that do not spin, because several processes compute side by side on few cores; and a look at the
-end whether a test left a process behind.
+"""For all tests: compute threads that do not spin, because several processes compute side by side on few cores; the one browser; and
+a look at the end whether a test left a process behind.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from llm_core.backend.thread_waiting import thread_environment
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Before torch is imported, in this process and in all that tests start.
 os.environ.update(thread_environment())
@@ -43,3 +48,17 @@ def _processes_naming(folder: str) -> dict[int, str]:
         if folder in command and int(entry.name) != os.getpid() and "pytest" not in command.split(folder)[0]:
             found[int(entry.name)] = command
     return found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium; the tests are skipped where there is none. One for all, because playwright starts once a process."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield browser
+        browser.close()

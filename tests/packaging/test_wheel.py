@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.packaging.support import ROOT, Installation, fetch, run
 
@@ -79,24 +79,17 @@ def test_every_page_opens(dashboard: str, installation: Installation) -> None:
 
 
 @pytest.mark.e2e
-def test_every_page_opens_in_a_browser(dashboard: str) -> None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        page = browser.new_page()
-        faults: list[str] = []
-        page.on("pageerror", lambda fault: faults.append(str(fault)))
-        for name in PAGES:
-            page.goto(f"{dashboard}/{address(name)}")
-            page.wait_for_selector("h1", timeout=60_000)
-            page.wait_for_selector("[data-testid='stApp'][data-test-script-state='notRunning']", timeout=60_000)
-            assert page.locator("[data-testid='stException']").count() == 0, name
-            assert page.locator("h1").count() == 1, name
-        logo = page.locator("[data-testid='stSidebarLogo'], [data-testid='stHeaderLogo']").first
-        assert logo.evaluate("image => image.naturalWidth") > 0, "the wordmark is there"
-        browser.close()
+def test_every_page_opens_in_a_browser(browser: Browser, dashboard: str) -> None:
+    page = browser.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda fault: faults.append(str(fault)))
+    for name in PAGES:
+        page.goto(f"{dashboard}/{address(name)}")
+        page.wait_for_selector("h1", timeout=60_000)
+        page.wait_for_selector("[data-testid='stApp'][data-test-script-state='notRunning']", timeout=60_000)
+        assert page.locator("[data-testid='stException']").count() == 0, name
+        assert page.locator("h1").count() == 1, name
+    logo = page.locator("[data-testid='stSidebarLogo'], [data-testid='stHeaderLogo']").first
+    assert logo.evaluate("image => image.naturalWidth") > 0, "the wordmark is there"
+    page.close()
     assert not faults

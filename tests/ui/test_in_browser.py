@@ -54,8 +54,8 @@ def run(stage: Stage) -> Iterator[LiveRun]:
 
 
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
     page = context.new_page()
     yield page
     context.close()
@@ -150,8 +150,8 @@ def test_before_the_first_point_the_phase_is_shown(page: Page, stage: Stage) -> 
         run.writer.close()
 
 
-def test_on_a_phone_a_swipe_scrolls_the_page(chromium: Browser, stage: Stage, run: LiveRun) -> None:
-    context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+def test_on_a_phone_a_swipe_scrolls_the_page(browser: Browser, stage: Stage, run: LiveRun) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
     open_plot(page, stage, run)
     assert page.evaluate("() => document.querySelector('.js-plotly-plot').layout.dragmode") is False
