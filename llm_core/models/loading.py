@@ -76,14 +76,43 @@ def _check_fit(model: LanguageModel, shapes: dict[str, tuple[int, ...]]) -> None
             )
 
 
+def stored_vocabulary_size(path: Path) -> int:
+    """Rows of the embedding in a weights file. Imported models often have more than their tokenizer has tokens.
+
+    Raises:
+        UserError: no safetensors file, or no embedding in it.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int(file.get_slice("embed_tokens.weight").get_shape()[0])
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            "The weights cannot be read", value=path.name, remedy=f"Use another checkpoint ({error})"
+        ) from error
+
+
+def check_tokenizer_fits(tokenizer: TextTokenizer, vocabulary_size: int) -> None:
+    """Raise UserError when text could become a token that the model has no vector for; special tokens never come from text."""
+    beyond = [i for i in range(vocabulary_size, tokenizer.vocabulary_size) if i not in tokenizer.special_ids]
+    if beyond:
+        raise UserError(
+            "The tokenizer has tokens that the model has no vector for",
+            value=f"{tokenizer.token_text(beyond[-1])} (id {beyond[-1]:,})",
+            limit=f"ids below {vocabulary_size:,}",
+            remedy="Use the tokenizer.json that belongs to these weights",
+        )
+
+
 def load_checkpoint_model(
     folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> LoadedModel:
     """The model, settings and tokenizer of one checkpoint folder."""
     config = load_config((folder / "config.json").read_bytes())
     tokenizer = tokenizer_from_json((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary_size = stored_vocabulary_size(folder / WEIGHTS_FILE)
+    check_tokenizer_fits(tokenizer, vocabulary_size)
     with torch.device("meta"):  # no weights are drawn, and no random stream moves, for values that are replaced at once
-        model = build_model(config.model, tokenizer.vocabulary_size, config.data.context_length)
+        model = build_model(config.model, vocabulary_size, config.data.context_length)
     model = model.to(dtype).to_empty(device=device)
     load_weights(model, folder / WEIGHTS_FILE)
     return LoadedModel(model.requires_grad_(False).eval(), config, tokenizer)

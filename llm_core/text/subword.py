@@ -189,7 +189,7 @@ class SubwordTokenizer:
 
     @cached_property
     def _byte_of_sign(self) -> dict[str, bytes]:
-        return {sign: bytes([value]) for value, sign in _byte_signs().items()}
+        return {sign: bytes([value]) for value, sign in byte_signs().items()}
 
     @cached_property
     def _continuation(self) -> str:
@@ -272,7 +272,7 @@ def _ends_word(before: str, after: str) -> bool:
     return before.isalpha() and not after.isalpha()
 
 
-def _byte_signs() -> dict[int, str]:
+def byte_signs() -> dict[int, str]:
     """GPT-2's printable sign for each byte: printable Latin-1 stands for itself, the rest is moved up to U+0100 and on."""
     itself = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     signs = {value: chr(value) for value in itself}

@@ -151,6 +151,7 @@ class Registry:
         foreground: bool = False,
         once: str | None = None,
         max_attempts: int = MAXIMUM_ATTEMPTS,
+        result: Mapping[str, Any] | None = None,
     ) -> JobRecord:
         """A new job, on the disk before this returns.
 
@@ -159,6 +160,7 @@ class Registry:
             foreground: the caller runs it itself; the supervisor leaves it alone.
             once: a key of the caller's intention (a form shown once, say). The second call with the same key returns the
                 job that the first one made, so that a double click makes one run.
+            result: what is known of a job whose work is already done.
 
         Raises:
             NameTaken: a run has this name, or another unfinished job of this kind.
@@ -179,10 +181,10 @@ class Registry:
                 color, dash = next_style((row["color"], row["dash"]) for row in styles)
             connection.execute(
                 "INSERT INTO jobs (id, kind, name, state, config, created_at, queued_at, ended_at, max_attempts, color, dash,"
-                " foreground, once) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " foreground, once, result) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(job_id, kind, name, state, json_text(config), now, now, now if state in FINAL else None),
-                    *(max_attempts, color, dash, int(foreground), once),
+                    *(max_attempts, color, dash, int(foreground), once, json_text(result or {})),
                 ),
             )
             return get_record(connection, job_id)

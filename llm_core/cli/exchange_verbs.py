@@ -1,0 +1,94 @@
+"""`glassbox import hf` and `glassbox export`: models from and to the formats of others."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from llm_core.cli.output import ProgressLine, print_json
+from llm_core.quantities import size
+from llm_core.workspace.checkpoints import find_checkpoint
+from llm_core.workspace.paths import open_workspace
+from llm_core.workspace.registry import Registry
+from llm_core.workspace.runs import run_folder
+
+FORMATS = ("hf", "onnx", "gguf")
+
+
+def add_verbs(verbs: Any) -> None:
+    """Declare the verbs on argparse's subparsers."""
+    importing: argparse.ArgumentParser = verbs.add_parser("import", help="bring a model of transformers")
+    importing.add_argument(
+        "format", choices=("hf",), help="hf: a folder with config.json, safetensors and tokenizer.json"
+    )
+    importing.add_argument("source", metavar="DIR", help="the folder, or owner/name of a model on the Hugging Face Hub")
+    importing.add_argument("--name", default="", help="the run's name (default: the folder's)")
+    importing.set_defaults(run_verb=import_model)
+    export: argparse.ArgumentParser = verbs.add_parser("export", help="write a run's model for other programs")
+    export.add_argument("run", metavar="RUN")
+    export.add_argument(
+        "--format",
+        choices=FORMATS,
+        required=True,
+        help="hf: Transformers for transformers and vLLM; gguf: Transformers for llama.cpp; onnx: recurrent networks",
+    )
+    export.add_argument("folder", metavar="DIR", help="a new or an empty folder")
+    export.add_argument("--step", type=int, help="the checkpoint (default: the newest)")
+    export.set_defaults(run_verb=export_model)
+    for parser in (importing, export):
+        parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
+
+
+def import_model(options: argparse.Namespace) -> int:
+    """Import in this very process, with a progress line."""
+    from llm_core.models.huggingface.import_model import import_model as import_folder
+
+    line = ProgressLine(quiet=options.json)
+    try:
+        made = import_folder(open_workspace(options.workspace), options.source, options.name, progress=line.show)
+    finally:
+        line.close()
+    if options.json:
+        print_json(
+            {
+                "run_id": made.run_id,
+                "name": made.name,
+                "state": made.state,
+                "class": made.class_name,
+                "parameters": made.parameters,
+                "vocabulary_size": made.vocabulary_size,
+                "context_length": made.context_length,
+                "tokenizer": made.tokenizer,
+            }
+        )
+        return 0
+    print(f"{made.name} is ready: {made.class_name} with {made.parameters:,} parameters. Id {made.run_id}.")
+    return 0
+
+
+def export_model(options: argparse.Namespace) -> int:
+    """Write the files of one checkpoint."""
+    from llm_core.models.export import export_checkpoint
+
+    workspace = open_workspace(options.workspace)
+    with Registry(workspace) as registry:
+        record = registry.find(options.run)
+    checkpoint = find_checkpoint(run_folder(workspace, record.id), options.step)
+    done = export_checkpoint(checkpoint.path, Path(options.folder), options.format, name=record.name)
+    if options.json:
+        print_json(
+            {
+                "run_id": record.id,
+                "step": checkpoint.step,
+                "format": done.format,
+                "class": done.class_name,
+                "folder": str(done.folder),
+                "files": [{"name": name, "bytes": size_bytes} for name, size_bytes in done.files.items()],
+            }
+        )
+        return 0
+    print(f"{record.name} at step {checkpoint.step:,} as {done.class_name} in {done.folder}:")
+    for name, size_bytes in done.files.items():
+        print(f"  {name}  {size(size_bytes)}")
+    return 0

@@ -1,0 +1,1 @@
+"""Models and tokenizers from and to folders in the format of Hugging Face, and GGUF files."""

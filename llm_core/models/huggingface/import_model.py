@@ -1,0 +1,194 @@
+"""A folder in the format of Hugging Face, or a model of its Hub, as a finished run that can be read, scored and looked into.
+
+Everything is checked before the first tensor is read, and the run appears whole or not at all. Not here: the parts
+(`source_folder.py`, `read_config.py`, `read_weights.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from llm_core.config.data import DataConfig
+from llm_core.config.errors import NameTaken, NotFound
+from llm_core.config.learning import TrainingConfig
+from llm_core.config.run import RunConfig
+from llm_core.models.counting import count_parameters
+from llm_core.models.huggingface.download import HUB_NAME, download_model
+from llm_core.models.huggingface.read_config import ReadConfig, read_config
+from llm_core.models.huggingface.read_weights import WeightsPlan, plan_weights, read_tensors
+from llm_core.models.huggingface.source_folder import (
+    TOKENIZER_FILE,
+    check_folder,
+    file_inside,
+    read_config_file,
+    stored_tensors,
+)
+from llm_core.models.huggingface.tokenizer_files import read_tokenizer
+from llm_core.models.loading import WEIGHTS_FILE, check_tokenizer_fits
+from llm_core.text.folders import building, publish
+from llm_core.text.progress import CancelHook, ProgressHook, never_cancelled, no_progress, stop_if_cancelled
+from llm_core.text.tokenizers import TextTokenizer
+from llm_core.workspace.checkpoints import write_checkpoint
+from llm_core.workspace.job_record import FINISHED, JobRecord
+from llm_core.workspace.json_files import write_json
+from llm_core.workspace.paths import Workspace, check_name
+from llm_core.workspace.registry import Registry
+from llm_core.workspace.runs import CONFIG, run_folder
+
+DOWNLOADING = "downloading"
+WRITING_RUN = "writing the run"
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """What an import made."""
+
+    run_id: str
+    name: str
+    state: str
+    class_name: str
+    parameters: int
+    vocabulary_size: int
+    context_length: int
+    tokenizer: str
+    """Its kind: `bpe`, `unigram`, …"""
+
+
+@dataclass(frozen=True)
+class CheckedFolder:
+    """A folder whose every promise has been checked against headers; no tensor has been read."""
+
+    plan: WeightsPlan
+    tokenizer: TextTokenizer
+
+
+def import_model(
+    workspace: Workspace,
+    source: str,
+    name: str = "",
+    *,
+    progress: ProgressHook = no_progress,
+    cancelled: CancelHook = never_cancelled,
+) -> ImportedModel:
+    """Make a finished run with the checkpoint `step-00000000` (weights only) from a model of transformers.
+
+    Args:
+        source: a folder; or, where there is none of this name, a model of the Hub (`owner/name`).
+        name: of the run; empty takes the folder's or the model's.
+
+    Raises:
+        NotFound, NameTaken, UserError: see `check_model_folder`; nothing is left behind.
+        Cancelled: on request; nothing is left behind.
+    """
+    with Registry(workspace) as registry:
+        if name and any(run.name == check_name(name) for run in registry.jobs("train")):
+            raise NameTaken("There is a run with this name already", value=name, remedy="Choose another name")
+    with _folder_of(workspace, source, progress) as folder:
+        checked = check_model_folder(folder)
+        wish = name or _usable_name(source)
+        config, tensors = read_tensors(checked.plan, progress=progress, cancelled=cancelled)
+    stop_if_cancelled(cancelled)
+    progress(WRITING_RUN, 0, None)
+    parameters = count_parameters(config.model, config.vocabulary_size, config.context_length).total
+    record = _make_run(workspace, wish, bool(name), config, tensors, checked.tokenizer, source, parameters)
+    return ImportedModel(
+        run_id=record.id,
+        name=record.name,
+        state=record.state,
+        class_name=config.family.class_name,
+        parameters=parameters,
+        vocabulary_size=config.vocabulary_size,
+        context_length=config.context_length,
+        tokenizer=checked.tokenizer.kind,
+    )
+
+
+def check_model_folder(folder: Path) -> CheckedFolder:
+    """Everything that can be known of a folder without reading a tensor.
+
+    Raises:
+        NotFound: there is no folder.
+        UserError: a class, key, value, size, file, tensor or token that does not fit; says which, and what to do.
+    """
+    check_folder(folder)
+    config = read_config(read_config_file(folder))
+    plan = plan_weights(config, stored_tensors(folder))
+    tokenizer = read_tokenizer(file_inside(folder, TOKENIZER_FILE), config.vocabulary_size)
+    check_tokenizer_fits(tokenizer, config.vocabulary_size)
+    return CheckedFolder(plan, tokenizer)
+
+
+@contextmanager
+def _folder_of(workspace: Workspace, source: str, progress: ProgressHook) -> Generator[Path]:
+    """The folder that a source means; a model of the Hub is there as long as the block lasts."""
+    folder = Path(source).expanduser()
+    if folder.exists():
+        yield folder
+    elif HUB_NAME.fullmatch(source):
+        with building(workspace.root / "downloads") as download:
+            progress(DOWNLOADING, 0, None)
+            download_model(source, download)
+            yield download
+    else:
+        raise NotFound("There is no such folder", value=source, remedy="Check the path, or give owner/name of the Hub")
+
+
+def _make_run(
+    workspace: Workspace,
+    wish: str,
+    is_exact: bool,
+    config: ReadConfig,
+    tensors: dict[str, Tensor],
+    tokenizer: TextTokenizer,
+    source: str,
+    parameters: int,
+) -> JobRecord:
+    with Registry(workspace) as registry, building(workspace.runs) as folder:
+        name = wish if is_exact else registry.free_name("train", wish)
+        run = RunConfig(
+            name=name,
+            # There is no text in this workspace that it was trained on, and its tokenizer is its own.
+            data=DataConfig(dataset="", tokenizer="", context_length=config.context_length),
+            model=config.model,
+            training=TrainingConfig(max_steps=None, max_epochs=1.0),
+        )
+        write_checkpoint(
+            folder,
+            0,
+            {
+                WEIGHTS_FILE: lambda path: save_file(tensors, path),
+                CONFIG: _text(run.model_dump_json(indent=1)),
+                TOKENIZER_FILE: _text(tokenizer.to_json()),
+            },
+            kind="weights",
+            lease_token="",
+            extra={"source": source, "class": config.family.class_name},
+        )
+        write_json(folder / CONFIG, run.model_dump(mode="json"))
+        result = {"steps": 0, "parameters": parameters, "imported_from": source, "class": config.family.class_name}
+        record = registry.add("train", name, run.model_dump(mode="json"), state=FINISHED, result=result)
+        try:
+            publish(folder, run_folder(workspace, record.id))
+        except BaseException:
+            registry.delete(record.id)
+            raise
+        return record
+
+
+def _text(text: str) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_text(text, encoding="utf-8")
+
+    return write
+
+
+def _usable_name(source: str) -> str:
+    """The last part of a path or Hub name, without what a run's name may not hold."""
+    last = Path(source).expanduser().resolve().name
+    return "".join(character for character in last if character.isprintable())[:80].strip() or "imported"
