@@ -2,9 +2,11 @@
 
 import streamlit as st
 
+from llm_core.backend.ngram_levels import read_levels, submit_levels
 from llm_core.config.presets import presets
 from llm_core.config.run import config_from_dict
 from llm_core.text.tokens import find_tokens
+from llm_core.ui.guards import may_change_things
 from llm_core.ui.launch import new_intention, start_and_watch
 from llm_core.ui.live_plot import live_plot
 from llm_core.ui.run_details import show_events, show_log, show_samples, show_settings
@@ -40,7 +42,9 @@ if record is None:
 folder = run_folder(workspace, record.id)
 config = config_from_dict(record.config)
 tokens = find_tokens(workspace, config.data)
-levels = None if tokens is None else levels_of(tokens.meta)
+levels = None if tokens is None else levels_of(tokens)
+if tokens is not None and levels is not None and levels.ngrams is None and may_change_things():
+    submit_levels(workspace, tokens)
 
 run_head(workspace, record)
 
@@ -76,9 +80,11 @@ live_plot(
 )
 
 
-@st.fragment(run_every=2.0 if not record.is_final else None)
+@st.fragment(run_every=2.0 if not record.is_final or (levels is not None and levels.ngrams is None) else None)
 def show_verdict() -> None:
-    """One sentence of figures under the chart."""
+    """One sentence of figures under the chart; the page runs anew when the n-gram levels have come."""
+    if tokens is not None and levels is not None and levels.ngrams is None and read_levels(tokens.path) is not None:
+        st.rerun()
     with Registry(workspace) as registry:
         summary = summarise_run(workspace, registry.get(record.id))
     if summary.val_loss is not None:

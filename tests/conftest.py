@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Before torch is imported, in this process and in all that tests start.
 os.environ.update(thread_environment())
+# Supervisors and inference processes leave soon after the last work.
+os.environ.setdefault("GLASSBOX_IDLE_SECONDS", "3")
 
 PATIENCE_SECONDS = 20
 

@@ -33,7 +33,7 @@ from llm_core.workspace.runs import run_folder
 # One training at a time; short jobs run beside it.
 _TRAINING_SLOTS = 1
 _SHORT_JOB_SLOTS = 2
-_SHORT_KINDS = ("import", "tokenizer", "probe", "encode")
+_SHORT_KINDS = ("import", "tokenizer", "probe", "encode", "ngram")
 
 
 @dataclass

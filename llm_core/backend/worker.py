@@ -80,7 +80,7 @@ def run_in_foreground(workspace: Workspace, job_id: str, timing: Timing, stop: S
         Refused: somebody else has taken it.
     """
     with Registry(workspace) as registry:
-        record = registry.claim(this_process(), ("train", "import", "tokenizer", "probe", "encode"), job_id)
+        record = registry.claim(this_process(), ("train", "import", "tokenizer", "probe", "encode", "ngram"), job_id)
     if record is None:
         raise Refused("Somebody else has taken this job", value=job_id, remedy="See `glassbox runs`")
     return run_job(workspace, record, timing, stop)

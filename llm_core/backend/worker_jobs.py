@@ -1,4 +1,4 @@
-"""The short jobs: importing text, training a tokenizer, measuring speed.
+"""The short jobs: importing text, training a tokenizer, measuring speed, counting n-grams.
 
 Each reports its progress to a file and can be cancelled. Not here: training runs (`worker_train.py`).
 """
@@ -135,8 +135,17 @@ def _probe(
     return measure_speed(workspace, config_from_dict(config), report, cancelled)
 
 
+def _ngram(
+    workspace: Workspace, config: dict[str, Any], report: Report, cancelled: Callable[[], bool]
+) -> dict[str, Any]:
+    from llm_core.backend.ngram_levels import count_levels
+
+    return count_levels(workspace, config["tokens"], report, cancelled).model_dump(mode="json")
+
+
 _JOBS: dict[str, Callable[[Workspace, dict[str, Any], Report, Callable[[], bool]], dict[str, Any]]] = {
     "import": _import,
     "tokenizer": _tokenizer,
     "probe": _probe,
+    "ngram": _ngram,
 }

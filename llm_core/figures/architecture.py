@@ -88,6 +88,7 @@ def architecture(network: Network, *, dark: bool) -> go.Figure:
         margin={"t": 2, "r": 2, "b": 2, "l": 2},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "Inter, 'Source Sans', sans-serif"},  # as in .streamlit/config.toml; the theme is off here
         showlegend=False,
         dragmode=False,
         hovermode="closest",

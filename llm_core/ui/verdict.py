@@ -1,7 +1,7 @@
 """Is this loss normal? The levels to compare it with, and one sentence of figures.
 
-Levels are in nats per token and come from the counts made while the text was cut: chance (ln V, every token equally likely) and the
-unigram level (knowing only how often each token occurs). Not here: drawing them (`live_plot.py`).
+Levels are in nats per token: chance (ln V, every token equally likely), the unigram level (knowing only how often each token occurs,
+counted while the text was cut), and what n-gram models reach, once they are counted. Not here: drawing them (`live_plot.py`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from llm_core.backend.ngram_levels import NgramLevels, read_levels
 from llm_core.quantities import loss_faces, three_digits
-from llm_core.text.token_set import TokenMeta
+from llm_core.text.token_set import TokenSet
 from llm_core.ui.live_plot import Guide
 
 # Below this gap training and validation are told apart by noise alone.
 NOTABLE_GAP_NATS = 0.3
+SHOWN_ORDER = 3
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Levels:
     bytes_per_token: float
     token_word: str
     """One token of this text, in words: character, byte or token."""
+    ngrams: NgramLevels | None = None
+    """What n-gram models of this text reach; None until they are counted."""
 
     @property
     def chance_nats(self) -> float:
@@ -33,11 +37,12 @@ class Levels:
         return math.log(self.vocabulary_size)
 
 
-def levels_of(meta: TokenMeta) -> Levels:
+def levels_of(tokens: TokenSet) -> Levels:
     """The levels of a text as it was cut."""
-    return Levels(
-        meta.vocabulary_size, meta.unigram_entropy_nats, meta.bytes_per_token, token_word(meta.tokenizer_kind)
-    )
+    meta = tokens.meta
+    word = token_word(meta.tokenizer_kind)
+    ngrams = read_levels(tokens.path)
+    return Levels(meta.vocabulary_size, meta.unigram_entropy_nats, meta.bytes_per_token, word, ngrams)
 
 
 def token_word(tokenizer_kind: str) -> str:
@@ -53,7 +58,14 @@ def guides(levels: Levels, unit: str) -> list[Guide]:
         f"chance: ln {size:,} = {three_digits(chance)}" if unit == "nats" else f"chance: {three_digits(chance)}"
     )
     unigram_words = f"each {levels.token_word} by its frequency: {three_digits(unigram)}"
-    return [{"value": chance, "label": chance_words}, {"value": unigram, "label": unigram_words}]
+    found: list[Guide] = [{"value": chance, "label": chance_words}, {"value": unigram, "label": unigram_words}]
+    if levels.ngrams is not None:
+        best = levels.ngrams.best_order
+        names = {SHOWN_ORDER: f"{SHOWN_ORDER}-gram"} | {best: f"best n-gram ({best})"}
+        for order, name in names.items():
+            value = in_unit(levels.ngrams.nats[order], unit, levels)
+            found.append({"value": value, "label": f"{name}: {three_digits(value)}"})
+    return found
 
 
 def in_unit(nats: float, unit: str, levels: Levels) -> float:
@@ -89,6 +101,10 @@ def verdict(val_loss: float, train_loss: float | None, bits_per_byte: float | No
 
 def _place(val_loss: float, levels: Levels) -> str:
     counting = f"knowing only how often each {levels.token_word} occurs"
+    if levels.ngrams is not None and val_loss < levels.ngrams.nats[SHOWN_ORDER]:
+        best = levels.ngrams.nats[levels.ngrams.best_order]
+        side = "below" if val_loss < best else "above"
+        return f"Below the {SHOWN_ORDER}-gram level, {three_digits(abs(val_loss - best))} nats {side} the best n-gram."
     if val_loss < levels.unigram_nats:
         return f"{three_digits(levels.unigram_nats - val_loss)} nats better than {counting}."
     if val_loss < levels.chance_nats:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
+from llm_core.backend.ngram_levels import NgramLevels
 from llm_core.ui.verdict import Levels, guides, in_unit, verdict
 
 LEVELS = Levels(vocabulary_size=65, unigram_nats=3.35, bytes_per_token=1.0, token_word="character")
@@ -39,3 +41,13 @@ def test_the_sentence_compares_validation_with_training() -> None:
     assert "Validation follows training" in verdict(1.68, 1.5, None, LEVELS)
     assert "0.680 above training" in verdict(1.68, 1.0, None, LEVELS)
     assert "training" not in verdict(1.68, math.nan, None, None)
+
+
+def test_counted_levels_are_lines_and_part_of_the_sentence() -> None:
+    counted = NgramLevels(nats={2: 2.5, 3: 2.04, 7: 1.52, 8: 1.53}, train_tokens=1_000_000)
+    levels = replace(LEVELS, ngrams=counted)
+    lines = {line["label"]: line["value"] for line in guides(levels, "nats")}
+    assert lines["3-gram: 2.04"] == 2.04 and lines["best n-gram (7): 1.52"] == 1.52
+    assert "Below the 3-gram level, 0.410 nats above the best n-gram." in verdict(1.93, 1.9, None, levels)
+    assert "0.120 nats below the best n-gram" in verdict(1.40, 1.3, None, levels)
+    assert "better than knowing only how often" in verdict(2.2, None, None, levels)
