@@ -180,20 +180,27 @@ def _rope_theta(reader: _Reader) -> float:
     if reader.take("partial_rotary_factor", None) is not None:
         reader.fixed("partial_rotary_factor", 1.0)
     theta = reader.setting("rope_theta", "rope_theta", 10_000.0)
-    both = [
-        (key, value) for key in ("rope_parameters", "rope_scaling") if (value := reader.take(key, None)) is not None
-    ]
-    for key, given in both:
-        if len(both) == 2:
-            raise _unsupported(key, given, "one of rope_parameters and rope_scaling")
-        inner = dict(cast("dict[str, Any]", given)) if isinstance(given, dict) else {"rope_type": given}
-        kind = inner.pop("rope_type", None) or inner.pop("type", None) or "default"
-        inner.pop("type", None)
-        own_theta = inner.pop("rope_theta", theta)
-        if kind != "default" or inner.pop("partial_rotary_factor", 1.0) != 1.0 or inner:
-            raise _unsupported(key, given, '{"rope_type": "default", "rope_theta": …}')
-        theta = _Reader({f"{key}.rope_theta": own_theta}).setting(f"{key}.rope_theta", "rope_theta", theta)
+    scaling, parameters = (_rope(reader, key, theta) for key in ("rope_scaling", "rope_parameters"))
+    if scaling is not None and parameters is not None:
+        raise _unsupported("rope_scaling", reader.take("rope_scaling", None), "null beside rope_parameters")
+    if scaling is not None or parameters is not None:
+        theta = scaling if parameters is None else parameters
     return float(theta)
+
+
+def _rope(reader: _Reader, key: str, theta: float) -> float | None:
+    """The base that one of the two keys leads to; None where it is absent, null or empty."""
+    given = reader.take(key, None)
+    if not given:
+        return None
+    inner = dict(cast("dict[str, Any]", given)) if isinstance(given, dict) else {"rope_type": given}
+    kind = inner.pop("rope_type", None) or inner.pop("type", None) or "default"
+    inner.pop("type", None)
+    own_theta = inner.pop("rope_theta", theta)
+    if kind != "default" or inner.pop("partial_rotary_factor", 1.0) != 1.0 or inner:
+        raise _unsupported(key, given, '{"rope_type": "default", "rope_theta": …}')
+    name = f"{key}.rope_theta"
+    return _Reader({name: own_theta}).setting(name, "rope_theta", theta)
 
 
 def _window(reader: _Reader, family: Family, num_layers: int) -> int:

@@ -9,10 +9,15 @@ from typing import Any
 import torch
 import transformers
 
+from llm_core.config.data import DataConfig
+from llm_core.config.model import TransformerConfig
+from llm_core.config.run import RunConfig
+from llm_core.models.decoder import Decoder
 from llm_core.models.interface import LanguageModel
-from llm_core.models.loading import load_checkpoint_model
+from llm_core.models.loading import load_checkpoint_model, save_weights
 from llm_core.text.subword import SubwordTokenizer, train_bpe
-from llm_core.workspace.checkpoints import find_checkpoint
+from llm_core.text.tokenizers import TextTokenizer
+from llm_core.workspace.checkpoints import find_checkpoint, write_checkpoint
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.runs import run_folder
 
@@ -109,3 +114,25 @@ def change_config(folder: Path, **changes: Any) -> Path:
 def tree(root: Path) -> set[str]:
     """Every file below a folder, the registry's own aside."""
     return {str(path.relative_to(root)) for path in root.rglob("*") if not path.name.startswith("glassbox.db")}
+
+
+def our_checkpoint(folder: Path, model: LanguageModel, tokenizer: TextTokenizer) -> Path:
+    """A checkpoint of our own with the model's weights, as training writes one; returns its folder."""
+    config = RunConfig(name="mine", data=DataConfig(context_length=model.context_length), model=model.config)
+    writers = {
+        "model.safetensors": lambda path: save_weights(model, path),
+        "config.json": lambda path: path.write_text(config.model_dump_json(), encoding="utf-8"),
+        "tokenizer.json": lambda path: path.write_text(tokenizer.to_json(), encoding="utf-8"),
+    }
+    return write_checkpoint(folder, 7, writers, kind="weights", lease_token="")
+
+
+def wide_decoder(tokenizer: TextTokenizer, **settings: Any) -> Decoder:
+    """A small decoder of ours with weights drawn with standard deviation 0.25."""
+    values = {"num_layers": 2, "num_heads": 4, "hidden_size": 32, **settings}
+    model = Decoder(TransformerConfig.model_validate(values), tokenizer.vocabulary_size, CONTEXT)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.empty_like(parameter).normal_(0.0, 0.25, generator=generator))
+    return model.eval()
