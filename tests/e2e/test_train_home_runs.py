@@ -31,7 +31,8 @@ def page(browser: Browser) -> Iterator[Page]:
 def own_studio(studio_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server over a copy of the workspace with finished runs, to start and delete runs in."""
     home = tmp_path_factory.mktemp("own") / "home"
-    shutil.copytree(studio_home, home)
+    # A socket and locks of running processes are no part of a workspace.
+    shutil.copytree(studio_home, home, ignore=shutil.ignore_patterns("*.sock", "*.lock"))
     server = Server(home)
     server.start()
     yield server

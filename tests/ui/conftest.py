@@ -26,10 +26,18 @@ parts = web_parts("127.0.0.1")
 app = st.App(Path(__file__).with_name("page.py"), routes=parts.routes, middleware=parts.middleware, lifespan=parts.lifespan)
 """
 
+# Streamlit keeps a compiled script while any session is open; this one never changes and runs what the test wrote last.
+PAGE = """
+import runpy
+from pathlib import Path
+
+runpy.run_path(str(Path(__file__).with_name("shown.py")))
+"""
+
 
 @dataclass
 class Stage:
-    """A server that shows `page.py`; the file may be changed between reloads."""
+    """A server that shows what a test writes; it may be changed between reloads."""
 
     folder: Path
     home: Path
@@ -83,7 +91,7 @@ class Stage:
 
     def show(self, page: str) -> None:
         """The page that the next visit runs."""
-        (self.folder / "page.py").write_text(page, encoding="utf-8")
+        (self.folder / "shown.py").write_text(page, encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +102,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     (folder / "app.py").write_text(DOOR, encoding="utf-8")
+    (folder / "page.py").write_text(PAGE, encoding="utf-8")
     shutil.copytree(ROOT / ".streamlit", folder / ".streamlit")
     stage = Stage(folder, folder / "home", port)
     stage.show("import streamlit as st\n")

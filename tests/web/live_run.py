@@ -18,8 +18,9 @@ class LiveRun:
 
     def __init__(self, workspace: Workspace, registry: Registry, name: str) -> None:
         self.registry = registry
-        registry.add("train", name, {"name": name})
-        record = registry.claim(this_process(), ["train"])
+        # In the foreground: a supervisor must neither take it nor end this very process for its silence.
+        queued = registry.add("train", name, {"name": name}, foreground=True)
+        record = registry.claim(this_process(), ["train"], queued.id)
         assert record is not None and record.lease_token is not None
         self.token = record.lease_token
         self.id = record.id
