@@ -159,8 +159,11 @@ def test_on_a_phone_a_swipe_scrolls_the_page(browser: Browser, stage: Stage, run
     box = page.locator(".js-plotly-plot").bounding_box()
     assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390
     touch = context.new_cdp_session(page)
-    start = {"x": 200, "y": round(box["y"] + box["height"] - 80)}
-    touch.send("Input.synthesizeScrollGesture", {**start, "yDistance": -200, "gestureSourceType": "touch"})
+    x, y = 200, round(box["y"] + box["height"] - 80)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for moved in range(20, 220, 20):
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x, "y": y - moved}]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     page.wait_for_function("() => document.querySelector('[data-testid=stMain]').scrollTop > 50")
     assert page.evaluate("() => document.querySelector('.js-plotly-plot').layout.xaxis.autorange") is True
     context.close()
