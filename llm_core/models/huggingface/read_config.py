@@ -185,7 +185,7 @@ def _rope_theta(reader: _Reader) -> float:
         raise _unsupported("rope_scaling", reader.take("rope_scaling", None), "null beside rope_parameters")
     if scaling is not None or parameters is not None:
         theta = scaling if parameters is None else parameters
-    return float(theta)
+    return float(theta)  # pyright: ignore[reportArgumentType]  # checked above to be a number
 
 
 def _rope(reader: _Reader, key: str, theta: float) -> float | None:
