@@ -102,6 +102,8 @@ def find_tokens(workspace: Workspace, config: DataConfig) -> TokenSet | None:
         NotFound: no such text or tokenizer.
         UserError: the folder is damaged, or a split is shorter than one window of `config.context_length`.
     """
+    if not config.dataset:  # a model that was brought from elsewhere has no text here
+        return None
     key = tokens_key(workspace, config)
     folder = None if key is None else safe_join(workspace.tokens, key)
     if folder is None or not folder.is_dir():

@@ -75,7 +75,8 @@ def curve(run: RunSummary) -> None:
 def _what(run: RunSummary) -> str:
     family = families()[run.kind].title if run.kind in families() else run.kind
     size = f" · {large(run.parameters)} parameters" if run.parameters else ""
-    return f"{family} on {run.dataset}{size}"
+    text = f" on {run.dataset}" if run.dataset else ""
+    return f"{family}{text}{size}"
 
 
 def _how_well(run: RunSummary) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from llm_core.cli.main import main
+from llm_core.workspace.registry import Registry
 from tests.cli.support import Command
 from tests.models.huggingface.support import TEXT, change_config, load, save, their_logits, transformers_model
 
@@ -48,25 +50,38 @@ def test_a_trained_run_goes_to_transformers(glassbox: Command, tmp_path: Path) -
     assert load(tmp_path / "out").config.num_hidden_layers == 1
 
 
-def test_refusals_have_status_two_and_leave_nothing(glassbox: Command, folder: Path, tmp_path: Path) -> None:
-    before = len(glassbox.json("runs"))
-    assert "no such folder" in glassbox.error("import", "hf", str(tmp_path / "nowhere"))["what"]
+def test_refusals_have_status_two_and_leave_nothing(
+    glassbox: Command, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process, because each of so many would spend its time on importing torch."""
+
+    def error(*arguments: str) -> dict[str, str]:
+        assert main(["--workspace", str(glassbox.home), *arguments, "--json"]) == 2
+        return json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
+
+    def number_of_runs() -> int:
+        with Registry(glassbox.workspace) as registry:
+            return len(registry.jobs("train"))
+
+    assert main(["--workspace", str(glassbox.home), "import", "hf", str(folder), "--name", "taken"]) == 0
+    before = number_of_runs()
+    assert "no such folder" in error("import", "hf", str(tmp_path / "nowhere"))["what"]
     bad = save(transformers_model("llama"), tmp_path / "bad")
-    found = glassbox.error("import", "hf", str(change_config(bad, rope_scaling={"rope_type": "linear", "factor": 2})))
+    found = error("import", "hf", str(change_config(bad, rope_scaling={"rope_type": "linear", "factor": 2})))
     assert "rope_scaling" in found["what"] and "linear" in found["value"] and found["remedy"]
-    glassbox.json("import", "hf", str(folder), "--name", "taken")
-    assert "this name" in glassbox.error("import", "hf", str(folder), "--name", "taken")["what"]
-    assert len(glassbox.json("runs")) == before + 1
-    assert "something in it" in glassbox.error("export", "taken", "--format", "hf", str(folder))["what"]
-    assert "Only recurrent" in glassbox.error("export", "taken", "--format", "onnx", str(tmp_path / "o"))["what"]
-    assert "char" in glassbox.error("export", "first", "--format", "gguf", str(tmp_path / "o"))["what"]
-    assert (
-        "no checkpoint"
-        in glassbox.error("export", "taken", "--format", "hf", str(tmp_path / "o"), "--step", "9")["what"]
-    )
-    assert "no run" in glassbox.error("export", "nobody", "--format", "hf", str(tmp_path / "o"))["what"]
-    assert not (tmp_path / "o").exists()
-    glassbox.run("export", "first", "--format", "pickle", str(tmp_path / "o"), status=2)
+    assert "this name" in error("import", "hf", str(folder), "--name", "taken")["what"]
+    assert number_of_runs() == before
+    out = str(tmp_path / "out")
+    for arguments, words in (
+        (("taken", "--format", "hf", str(folder)), "something in it"),
+        (("taken", "--format", "onnx", out), "Only recurrent"),
+        (("first", "--format", "gguf", out), "char"),
+        (("taken", "--format", "hf", out, "--step", "9"), "no checkpoint"),
+        (("nobody", "--format", "hf", out), "no run"),
+    ):
+        assert words in error("export", *arguments)["what"]
+    assert "no longer cut" in error("score", "taken", "--split", "train")["what"]
+    assert not Path(out).exists()
 
 
 def test_the_hub_out_of_reach_is_said(glassbox: Command) -> None:

@@ -33,6 +33,7 @@ FORMS: dict[str, tuple[str, dict[str, object]]] = {
     "qwen3": ("qwen3", {"num_kv_heads": 2, "size_per_head": 12, "rope_theta": 5e4}),
     "qwen3, untied": ("qwen3", {"tie_embeddings": False}),
     "llama": ("llama", {"qk_norm": False, "num_kv_heads": 2, "tie_embeddings": False, "norm_epsilon": 1e-5}),
+    "llama, biases": ("llama", {"qk_norm": False, "biases": True, "size_per_head": 8}),
     "gpt2": ("gpt2", {**_GPT2, "norm_epsilon": 1e-5}),
 }
 
@@ -81,8 +82,10 @@ def test_transformers_reads_the_file_and_computes_the_same(form: str, tmp_path: 
     export_checkpoint(our_checkpoint(tmp_path / "run", model, bpe_tokenizer()), tmp_path / "out", "gguf")
     path = tmp_path / "out/model.gguf"
     config = transformers.AutoConfig.from_pretrained(tmp_path / "out", gguf_file="model.gguf")
-    # Its reader of the settings passes these two over.
+    # Its reader of the settings passes these over.
     config.update({"head_dim": model.config.head_size} if hasattr(config, "head_dim") else {"n_positions": CONTEXT})
+    if FORMS[form][0] == "llama":
+        config.update({"attention_bias": model.config.biases, "mlp_bias": model.config.biases})
     theirs = transformers.AutoModelForCausalLM.from_config(config).eval()
     read = load_gguf_checkpoint(path, return_tensors=True, model_to_load=theirs)
     missing, unknown = theirs.load_state_dict(read["tensors"], strict=False)

@@ -11,10 +11,12 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from llm_core.backend.inference_methods import Methods
 from llm_core.generation.likelihood import likelihood
 from llm_core.models.export import export_checkpoint
 from llm_core.models.huggingface.import_model import import_model
 from llm_core.models.loading import load_checkpoint_model
+from llm_core.text.tokens import find_tokens
 from llm_core.workspace.checkpoints import list_checkpoints, verify_checkpoint
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
@@ -89,6 +91,17 @@ def test_the_loss_of_a_text_is_that_of_transformers(workspace: Workspace, tmp_pa
     logits = their_logits(theirs, torch.tensor([ids[:-1]]))[0]
     expected = torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="sum").item()
     assert abs(found.nats - expected) < 1e-3 and found.tokens == CONTEXT
+
+
+def test_the_pages_questions_are_answered(workspace: Workspace, tmp_path: Path) -> None:
+    """What Playground and Attention ask, of a model whose layers look through a window."""
+    made = import_model(workspace, str(save(transformers_model("mistral"), tmp_path / "model")))
+    methods = Methods(workspace)
+    likeliest = methods.next_token(made.run_id, None, "The quick", {})
+    assert likeliest["step"] == 0 and likeliest["tokens"]
+    assert methods.attention(made.run_id, None, TEXT[:40], 1)
+    assert methods.score(made.run_id, None, TEXT[:40])["step"] == 0
+    assert find_tokens(workspace, load_checkpoint_model(checkpoint_of(workspace, made.run_id)).config.data) is None
 
 
 @pytest.mark.parametrize("form", ["gpt2", "llama"])
