@@ -1,4 +1,4 @@
-"""Small pictures of numbers: the learning-rate schedule, candidates before and after the cuts, a histogram.
+"""Small pictures of numbers: the learning-rate schedule, candidates before and after the cuts.
 
 Not here: live curves (`llm_core.ui.live_plot`), attention (`attention.py`).
 """
@@ -52,21 +52,6 @@ def candidates(texts: Sequence[str], before: Sequence[float], after: Sequence[fl
     figure.update_traces(hovertemplate="“%{x}”: %{y:.3f}<extra>%{fullData.name}</extra>")
     figure.update_layout(barmode="group", legend={"orientation": "h", "y": 1.25}, bargap=0.25)
     figure.update_yaxes(title="probability", rangemode="tozero")
-    return _plain(figure, dark, 240)
-
-
-def histogram(edges: Sequence[float], counts: Sequence[int], *, dark: bool, unit: str) -> go.Figure:
-    """How many things are how long."""
-    labels = [f"{edges[index]:,.0f} to {edges[index + 1]:,.0f}" for index in range(len(counts))]
-    figure = go.Figure(
-        go.Bar(
-            x=labels,
-            y=list(counts),
-            marker={"color": _ACCENT[dark]},
-            hovertemplate="%{x} " + unit + ": %{y:,}<extra></extra>",
-        )
-    )
-    figure.update_xaxes(title=unit)
     return _plain(figure, dark, 240)
 
 
