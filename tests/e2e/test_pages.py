@@ -5,11 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import PAGES, PICTURES, Server, open_page
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+PLOT = ".stPlotlyChart .main-svg"
+CONTENT = {"home": [PLOT], "tokenizer": [".gt-token"], "train": [PLOT], "data": ["[data-testid='stRadio']"]}
+CONTENT_WITH_RUNS = {
+    "monitor": [".gb-plot .main-svg", "[data-testid='stMetricValue']"],
+    "runs": ["[data-testid='stDataFrame'] canvas"],
+    "attention": [PLOT],
+    "playground": [PLOT],
+}
 LOOKS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 
 
@@ -25,7 +33,7 @@ def look_at_every_page(browser: Browser, server: Server, width: int, scheme: str
     too_wide: list[str] = []
     for name in PAGES:
         open_page(page, server, "" if name == "home" else name)
-        drawn(page)
+        drawn(page, name, kind)
         if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
             too_wide.append(name)
         page.screenshot(path=PICTURES / f"{kind}-{name}-{width}-{scheme}.png", full_page=True)
@@ -34,12 +42,13 @@ def look_at_every_page(browser: Browser, server: Server, width: int, scheme: str
     assert too_wide == [], "no page scrolls sideways"
 
 
-def drawn(page: Page) -> None:
-    """Wait until every chart that was begun is drawn."""
+def drawn(page: Page, name: str, kind: str) -> None:
+    """Wait until what the page is about is there: its pieces arrive one by one after its script has ended."""
+    for content in [*CONTENT.get(name, ()), *(CONTENT_WITH_RUNS.get(name, ()) if kind == "full" else ())]:
+        expect(page.locator(content).first).to_be_visible(timeout=30_000)
+    expect(page.locator("[data-testid='stSkeleton']")).to_have_count(0, timeout=30_000)
     page.wait_for_function(
-        "() => [...document.querySelectorAll('.stPlotlyChart')].every(chart => chart.querySelector('.main-svg'))"
-        " && [...document.querySelectorAll('.gb-box')].every(box => box.querySelector('.main-svg')"
-        " || !box.querySelector('.gb-phases').hidden)",
+        "() => [...document.querySelectorAll('.stPlotlyChart')].every(chart => chart.querySelector('.main-svg'))",
         timeout=30_000,
     )
 
