@@ -223,7 +223,7 @@ class LiveChart {
       annotations: [
         ...guides.map((guide) => label({
           xref: 'paper', x: 1, xanchor: 'right', y: place(guide.value), yanchor: 'bottom', name: 'guide', text: escaped(guide.label),
-          bgcolor: theme.ground,
+          bgcolor: tinted(theme.ground, 0.5),
         })),
         ...this.spread(ends, place).map((end) => label({ ...end, y: place(end.y), xanchor: 'left', xshift: 6, name: 'end', font: { ...font, color: end.tint } })),
       ],
