@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Before torch is imported, in this process and in all that tests start.
 os.environ.update(thread_environment())
+# A shell starts its background jobs deaf to Ctrl-C, and deafness is inherited: tests that send it would wait in vain.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Supervisors and inference processes leave soon after the last work.
 os.environ.setdefault("GLASSBOX_IDLE_SECONDS", "3")
 
