@@ -10,8 +10,15 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from llm_core.config.model import MAXIMUM_LAYERS, MAXIMUM_WIDTH
 from llm_core.config.setting import Settings, setting
+from llm_core.config.shapes import (
+    DROPOUT_HELP,
+    HEADS_HELP,
+    LAYERS_HELP,
+    MAXIMUM_LAYERS,
+    MAXIMUM_WIDTH,
+    WIDTH_HELP,
+)
 
 
 class EncoderConfig(Settings):
@@ -21,7 +28,7 @@ class EncoderConfig(Settings):
     num_layers: int = setting(
         4,
         label="Layers",
-        help="How many layers stand on top of each other. Doubling it about doubles the work and the memory.",
+        help=LAYERS_HELP,
         unit="layers",
         level="simple",
         minimum=1,
@@ -30,7 +37,7 @@ class EncoderConfig(Settings):
     num_heads: int = setting(
         4,
         label="Heads",
-        help="Parallel attention patterns in each layer. They share the width, so the size stays the same.",
+        help=HEADS_HELP,
         unit="heads",
         level="simple",
         minimum=1,
@@ -39,7 +46,7 @@ class EncoderConfig(Settings):
     hidden_size: int = setting(
         128,
         label="Width",
-        help="How many numbers describe one token inside the network. Doubling it about quadruples the parameters.",
+        help=WIDTH_HELP,
         unit="units",
         level="simple",
         minimum=2,
@@ -56,7 +63,7 @@ class EncoderConfig(Settings):
     dropout: float = setting(
         0.0,
         label="Dropout",
-        help="Share of activations switched off at random while training. Helps when the text is small for the model.",
+        help=DROPOUT_HELP,
         level="simple",
         minimum=0.0,
         maximum=0.9,

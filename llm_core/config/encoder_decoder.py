@@ -12,8 +12,14 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from llm_core.config.errors import NotFound
-from llm_core.config.model import MAXIMUM_LAYERS, MAXIMUM_WIDTH
 from llm_core.config.setting import Settings, setting
+from llm_core.config.shapes import (
+    DROPOUT_HELP,
+    HEADS_HELP,
+    MAXIMUM_LAYERS,
+    MAXIMUM_WIDTH,
+    WIDTH_HELP,
+)
 
 
 class EncoderDecoderConfig(Settings):
@@ -40,7 +46,7 @@ class EncoderDecoderConfig(Settings):
     num_heads: int = setting(
         4,
         label="Heads",
-        help="Parallel attention patterns in each layer. They share the width, so the size stays the same.",
+        help=HEADS_HELP,
         unit="heads",
         level="simple",
         minimum=1,
@@ -49,7 +55,7 @@ class EncoderDecoderConfig(Settings):
     hidden_size: int = setting(
         128,
         label="Width",
-        help="How many numbers describe one token inside the network. Doubling it about quadruples the parameters.",
+        help=WIDTH_HELP,
         unit="units",
         level="simple",
         minimum=2,
@@ -74,7 +80,7 @@ class EncoderDecoderConfig(Settings):
     dropout: float = setting(
         0.0,
         label="Dropout",
-        help="Share of activations switched off at random while training. Helps when the text is small for the model.",
+        help=DROPOUT_HELP,
         level="simple",
         minimum=0.0,
         maximum=0.9,

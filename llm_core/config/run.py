@@ -14,7 +14,7 @@ from llm_core.config.data import DataConfig
 from llm_core.config.errors import UserError
 from llm_core.config.hardware import HardwareConfig
 from llm_core.config.learning import ObjectiveConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
-from llm_core.config.model import ModelConfig, TransformerConfig
+from llm_core.config.model import MODEL_CONFIGS, ModelConfig, TransformerConfig
 from llm_core.config.setting import Settings, setting
 
 
@@ -67,7 +67,7 @@ def user_error(error: ValidationError) -> UserError:
     """The first complaint of pydantic, in the words of Glassbox."""
     details = error.errors(include_url=False)
     first = details[0]
-    path = ".".join(str(part) for part in first["loc"] if part not in ("rnn", "gru", "lstm", "transformer"))
+    path = ".".join(str(part) for part in first["loc"] if part not in MODEL_CONFIGS)
     message = first["msg"].removeprefix("Value error, ")
     more = f" ({len(details) - 1} more)" if len(details) > 1 else ""
     if first["type"] == "extra_forbidden":

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_core.config.errors import UserError
+from llm_core.config.ngram import LONGEST_ORDER
 
-LONGEST_ORDER = 8
 # KenLM's --discount_fallback: what is taken off counts of 1, 2 and 3 or more where the formula has no answer.
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 
