@@ -1,7 +1,7 @@
 """Batches of training tokens, with a position that can be stored and resumed exactly.
 
 `RandomWindows` draws windows anywhere (Transformers); `RecurrentStreams` reads on where the last batch ended, so that a
-recurrent network can carry its state. Not here: evaluation, which reads a split once from end to end
+recurrent network can carry its state. Not here: pairs (`pair_batches.py`); evaluation, which reads a split once from end to end
 (`llm_core.generation.likelihood`).
 
 Axes: B = rows of a batch, T = positions of a window.
@@ -9,7 +9,7 @@ Axes: B = rows of a batch, T = positions of a window.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,28 +19,6 @@ from llm_core.config.errors import UserError
 Tokens_BT = npt.NDArray[np.int64]
 Restart_B = npt.NDArray[np.bool_]
 TokenVector = npt.NDArray[np.uint16] | npt.NDArray[np.uint32] | npt.NDArray[np.int64]
-
-
-class Batches(Protocol):
-    """What the training loop needs to know of either reader, beside `next()`."""
-
-    @property
-    def tokens_seen(self) -> int:
-        """Targets handed out so far."""
-        ...
-
-    @property
-    def epoch(self) -> float:
-        """Targets handed out per token of the split."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """The position as plain JSON values."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on exactly where the state was taken."""
-        ...
 
 
 class RandomWindows:
@@ -67,9 +45,13 @@ class RandomWindows:
 
     def next(self) -> tuple[Tokens_BT, Tokens_BT]:
         """The next batch: inputs and targets, both int64 of shape [B, T]."""
+        return _shift(self.next_windows())
+
+    def next_windows(self) -> Tokens_BT:
+        """The next batch as whole windows, int64 of shape [B, T + 1]."""
         starts_B = self._generator.integers(0, self._num_starts, size=self._batch_size)
         self._tokens_seen += self._batch_size * (len(self._offsets_T) - 1)
-        return _gather(self._tokens, starts_B, self._offsets_T)
+        return self._tokens[starts_B[:, None] + self._offsets_T].astype(np.int64)
 
     @property
     def tokens_seen(self) -> int:
@@ -82,29 +64,17 @@ class RandomWindows:
         return self._tokens_seen / len(self._tokens)
 
     def state_dict(self) -> dict[str, Any]:
-        """Generator state and count; 128-bit numbers as decimal text, because not every JSON reader keeps them."""
-        state = self._generator.bit_generator.state
+        """Generator state and count."""
         return {
             "kind": "random-windows",
-            "generator": {
-                "state": str(state["state"]["state"]),
-                "increment": str(state["state"]["inc"]),
-                "has_uint32": int(state["has_uint32"]),
-                "uinteger": int(state["uinteger"]),
-            },
+            "generator": generator_to_json(self._generator),
             "tokens_seen": self._tokens_seen,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where the state was taken."""
-        _check_kind(state, "random-windows")
-        generator = state["generator"]
-        self._generator.bit_generator.state = {
-            "bit_generator": "PCG64",
-            "state": {"state": int(generator["state"]), "inc": int(generator["increment"])},
-            "has_uint32": int(generator["has_uint32"]),
-            "uinteger": int(generator["uinteger"]),
-        }
+        check_kind(state, "random-windows")
+        generator_from_json(self._generator, state["generator"])
         self._tokens_seen = int(state["tokens_seen"])
 
 
@@ -138,7 +108,7 @@ class RecurrentStreams:
         is_at_end_B = self._position_B + self._context_length >= len(self._tokens)
         self._position_B[is_at_end_B] = 0
         restart_B = self._must_restart_B | is_at_end_B
-        inputs_BT, targets_BT = _gather(self._tokens, self._position_B, self._offsets_T)
+        inputs_BT, targets_BT = _shift(self._tokens[self._position_B[:, None] + self._offsets_T].astype(np.int64))
         self._position_B += self._context_length
         self._must_restart_B[:] = False
         self._tokens_seen += inputs_BT.size
@@ -165,7 +135,7 @@ class RecurrentStreams:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where the state was taken; the batch size must be the same."""
-        _check_kind(state, "recurrent-streams")
+        check_kind(state, "recurrent-streams")
         positions_B = np.array(state["positions"], dtype=np.int64)
         if positions_B.shape != self._position_B.shape:
             raise UserError(
@@ -179,12 +149,10 @@ class RecurrentStreams:
         self._tokens_seen = int(state["tokens_seen"])
 
 
-def _gather(
-    tokens: TokenVector, starts_B: npt.NDArray[np.int64], offsets_T: npt.NDArray[np.int64]
-) -> tuple[Tokens_BT, Tokens_BT]:
-    window_BT = tokens[starts_B[:, None] + offsets_T].astype(np.int64)
+def _shift(windows_BT: Tokens_BT) -> tuple[Tokens_BT, Tokens_BT]:
+    """Inputs, and targets one place further."""
     # Copies, because a view with a stride would reach the accelerator as a slower, non-contiguous transfer.
-    return np.ascontiguousarray(window_BT[:, :-1]), np.ascontiguousarray(window_BT[:, 1:])
+    return np.ascontiguousarray(windows_BT[:, :-1]), np.ascontiguousarray(windows_BT[:, 1:])
 
 
 def _check_length(tokens: TokenVector, context_length: int) -> None:
@@ -197,7 +165,29 @@ def _check_length(tokens: TokenVector, context_length: int) -> None:
         )
 
 
-def _check_kind(state: dict[str, Any], kind: str) -> None:
+def generator_to_json(generator: np.random.Generator) -> dict[str, Any]:
+    """The state of a PCG64 generator; 128-bit numbers as decimal text, because not every JSON reader keeps them."""
+    state = generator.bit_generator.state
+    return {
+        "state": str(state["state"]["state"]),
+        "increment": str(state["state"]["inc"]),
+        "has_uint32": int(state["has_uint32"]),
+        "uinteger": int(state["uinteger"]),
+    }
+
+
+def generator_from_json(generator: np.random.Generator, state: dict[str, Any]) -> None:
+    """Set a PCG64 generator to a state that `generator_to_json` took."""
+    generator.bit_generator.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": int(state["state"]), "inc": int(state["increment"])},
+        "has_uint32": int(state["has_uint32"]),
+        "uinteger": int(state["uinteger"]),
+    }
+
+
+def check_kind(state: dict[str, Any], kind: str) -> None:
+    """Raise UserError for the stored position of another kind of reader."""
     if state.get("kind") != kind:
         raise UserError(
             "The stored data position belongs to another kind of reader",

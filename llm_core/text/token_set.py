@@ -38,6 +38,8 @@ class TokenMeta(BaseModel):
     dtype: str
     validation_fraction: float
     documents: int
+    is_pairs: bool = False
+    """Whether each document is a source and a target, each ended by the end token."""
     train_documents: int
     validation_documents: int
     train_characters: int
