@@ -9,8 +9,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 
 .PHONY: run test lint e2e bench gpu-check docs wheel clean
 
+# In a terminal the dashboard gets the keyboard to itself: Ctrl-C then ends it and not make, which would call that an error.
 run: $(READY)
-	@exec $(BIN)/glassbox
+	@if [ -t 0 ]; then set -m; $(BIN)/glassbox; else exec $(BIN)/glassbox; fi
 
 test: $(READY_DEV)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e" -q

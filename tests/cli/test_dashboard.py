@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.backend.support import wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def glassbox(home: Path, log: Path) -> subprocess.Popen[bytes]:
@@ -51,6 +54,39 @@ def test_serves_is_found_again_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     wait_for("a new start where an old address lies", lambda: "Glassbox is at" in second_log.read_text())
     os.killpg(third.pid, signal.SIGINT)
     assert third.wait(30) == 0
+
+
+@pytest.mark.skipif(not (ROOT / ".venv" / ".ready-run").exists(), reason="make would set up an environment first")
+def test_in_a_terminal_ctrl_c_ends_make_run_well(tmp_path: Path) -> None:
+    environment = {**os.environ, "GLASSBOX_HOME": str(tmp_path / "home"), "BROWSER": "true"}  # opens nothing
+    keyboard, screen = pty.openpty()
+    process = subprocess.Popen(
+        # A session of its own whose terminal is the one above: what a person has who types `make run`.
+        [sys.executable, "-c", _IN_A_TERMINAL, "make", "-C", str(ROOT), "run"],
+        env=environment,
+        stdin=screen,
+        stdout=screen,
+        stderr=screen,
+        start_new_session=True,
+    )
+    os.close(screen)
+    said = b""
+    try:
+        while b"running trainings go on" not in said:
+            said += os.read(keyboard, 4096)
+        os.write(keyboard, b"\x03")
+        while b"Nothing is running" not in said:
+            said += os.read(keyboard, 4096)
+        assert process.wait(30) == 0, said.decode()
+    finally:
+        if process.poll() is None:
+            process.kill()
+        os.close(keyboard)
+
+
+_IN_A_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+)
 
 
 def test_an_open_address_needs_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
