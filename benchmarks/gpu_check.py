@@ -30,6 +30,8 @@ from llm_core.config.overrides import apply_overrides
 from llm_core.config.presets import preset
 from llm_core.config.run import RunConfig
 from llm_core.models.counting import count_parameters, training_flops_per_token
+from llm_core.objectives.registry import build_objective
+from llm_core.objectives.vocabulary import plain_vocabulary
 from llm_core.training.trainer import Trainer
 
 # Dense bfloat16 with float32 sums, TFLOP/s, from the makers' data sheets; the first that the chip's name contains.
@@ -124,7 +126,8 @@ def small_config(family: str, device: str, precision: str, steps: int, sizes: Si
 def losses(config: RunConfig) -> list[float]:
     """Loss of every step, nats per token."""
     vocabulary_size = 64
-    trainer = Trainer(config, predictable_tokens(vocabulary_size, 50_000), vocabulary_size)
+    objective = build_objective(config, plain_vocabulary(vocabulary_size))
+    trainer = Trainer(config, predictable_tokens(vocabulary_size, 50_000), objective)
     return [trainer.run_step().loss for _ in range(config.training.max_steps or 0)]
 
 
@@ -175,7 +178,7 @@ def _speed_of(config: RunConfig, sizes: Sizes) -> dict[str, Any]:
     generator = np.random.default_rng(0)
     tokens = generator.integers(0, sizes.large_vocabulary_size, 1_000_000).astype(np.uint32)
     started = time.perf_counter()
-    trainer = Trainer(config, tokens, sizes.large_vocabulary_size)
+    trainer = Trainer(config, tokens, build_objective(config, plain_vocabulary(sizes.large_vocabulary_size)))
     for _ in range(3):
         trainer.run_step()
     first_seconds = time.perf_counter() - started

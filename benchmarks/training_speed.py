@@ -23,6 +23,8 @@ from benchmarks.results import compare, print_rates, timed, write_result
 from llm_core.config.overrides import apply_overrides
 from llm_core.config.run import RunConfig
 from llm_core.models.counting import count_parameters
+from llm_core.objectives.registry import build_objective
+from llm_core.objectives.vocabulary import plain_vocabulary
 from llm_core.training.trainer import Trainer
 
 VOCABULARY_SIZE = 65
@@ -108,7 +110,8 @@ def _trainer(case: Case, tokens: np.ndarray, precision: str) -> Trainer:
         f"hardware.precision={precision}",
         f"hardware.num_threads={torch.get_num_threads()}",  # as many as the peer; OMP_NUM_THREADS sets both
     ]
-    return Trainer(apply_overrides(RunConfig(), changes), tokens, VOCABULARY_SIZE)
+    config = apply_overrides(RunConfig(), changes)
+    return Trainer(config, tokens, build_objective(config, plain_vocabulary(VOCABULARY_SIZE)))
 
 
 Peer = tuple[str, Callable[[], float], int]

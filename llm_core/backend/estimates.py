@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from llm_core.backend.devices import list_devices, usable_cores
-from llm_core.backend.vocabulary import guess_vocabulary_size, is_vocabulary_known
+from llm_core.backend.vocabulary import guess_vocabulary, is_vocabulary_known
 from llm_core.config.run import RunConfig
 from llm_core.models.counting import (
     MemoryEstimate,
@@ -61,7 +61,7 @@ class Estimate:
 
 def estimate_run(workspace: Workspace, config: RunConfig) -> Estimate:
     """The estimate for a configuration on this machine. Raises UserError where the text or tokenizer does not exist."""
-    vocabulary_size = guess_vocabulary_size(workspace, config.data)
+    vocabulary_size = guess_vocabulary(workspace, config).size
     parameters = count_parameters(config.model, vocabulary_size, config.data.context_length)
     flops = training_flops_per_token(config.model, vocabulary_size, config.data.context_length)
     speed, low, high, source = _speed(workspace, config, vocabulary_size, flops)

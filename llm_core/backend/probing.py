@@ -14,7 +14,7 @@ from typing import Literal
 from llm_core.backend.devices import memory_bytes
 from llm_core.backend.estimates import estimate_run, speed_key
 from llm_core.backend.jobs import stop_job, submit_probe
-from llm_core.backend.vocabulary import guess_vocabulary_size
+from llm_core.backend.vocabulary import guess_vocabulary
 from llm_core.config.errors import NameTaken, UserError
 from llm_core.config.run import RunConfig, config_from_dict
 from llm_core.training.budget import tokens_per_step
@@ -104,6 +104,6 @@ def _key_of(workspace: Workspace, probe: JobRecord) -> str:
     """The speed key of a probe's configuration; empty where its text is gone."""
     try:
         config = config_from_dict(probe.config)
-        return speed_key(config, guess_vocabulary_size(workspace, config.data))
+        return speed_key(config, guess_vocabulary(workspace, config).size)
     except UserError:
         return ""

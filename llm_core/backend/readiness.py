@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llm_core.backend.devices import memory_bytes
-from llm_core.backend.vocabulary import guess_vocabulary_size
+from llm_core.backend.vocabulary import guess_vocabulary
 from llm_core.config.errors import UserError
 from llm_core.config.run import RunConfig
 from llm_core.models.counting import count_parameters, training_memory
@@ -34,7 +34,7 @@ def check_readiness(workspace: Workspace, config: RunConfig) -> Readiness:
     warnings: list[UserError] = []
     try:
         dataset = find_dataset(workspace, config.data.dataset)
-        vocabulary_size = guess_vocabulary_size(workspace, config.data)
+        vocabulary_size = guess_vocabulary(workspace, config).size
     except UserError as error:
         return Readiness([error], [], can_be_estimated=False)
     characters = dataset.characters

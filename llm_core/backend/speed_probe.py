@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from llm_core.backend.estimates import store_speed
-from llm_core.backend.vocabulary import guess_vocabulary_size
+from llm_core.backend.vocabulary import guess_vocabulary
 from llm_core.config.errors import Refused
 from llm_core.config.run import RunConfig
+from llm_core.objectives.registry import build_objective
 from llm_core.text.progress import Cancelled, stop_if_cancelled
+from llm_core.training.execution import random_tokens
 from llm_core.training.trainer import Trainer
 from llm_core.workspace.job_record import HELD, QUEUED
 from llm_core.workspace.paths import Workspace
@@ -43,12 +45,10 @@ def measure_speed(
         Cancelled: on request, or because a training has come, which has the right of way. Nothing is kept then.
         Refused: other work took the cores away, so that the figure would say more about that work than about this machine.
     """
-    vocabulary_size = guess_vocabulary_size(workspace, config.data)
-    generator = np.random.default_rng(0)
-    length = max(100_000, 4 * config.training.batch_size * (config.data.context_length + 1))
-    tokens = generator.integers(0, vocabulary_size, length).astype(np.uint32)
+    vocabulary = guess_vocabulary(workspace, config)
     quick = config.model_copy(update={"hardware": config.hardware.model_copy(update={"compile": "off"})})
-    trainer = Trainer(quick, tokens, vocabulary_size)
+    objective = build_objective(quick, vocabulary)
+    trainer = Trainer(quick, random_tokens(vocabulary, quick), objective)
     looked_at = 0.0
 
     def give_way() -> None:
@@ -86,7 +86,7 @@ def measure_speed(
         "device": trainer.execution.device,
         "peak_memory_bytes": int(peak),
     }
-    store_speed(workspace, config, vocabulary_size, result)
+    store_speed(workspace, config, vocabulary.size, result)
     return result
 
 

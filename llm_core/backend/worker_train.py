@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,16 @@ from llm_core.config.data import DataConfig
 from llm_core.config.errors import UserError
 from llm_core.config.run import RunConfig, config_from_dict
 from llm_core.config.timing import Timing
-from llm_core.generation.likelihood import Losses, sum_losses, target_losses
 from llm_core.models.counting import count_parameters
+from llm_core.objectives.pair_objective import PairObjective
+from llm_core.objectives.registry import objective_for
+from llm_core.objectives.words import ObjectiveWords, objective_words
+from llm_core.text.pair_batches import require_pairs
 from llm_core.text.token_set import TokenSet
 from llm_core.text.tokens import find_tokens
 from llm_core.training.checkpoint_state import checkpoint_writers, restore_trainer
 from llm_core.training.loop import TrainResult, train
+from llm_core.training.measurement import measure
 from llm_core.training.observers import Instruction, LogPoint, Observer
 from llm_core.training.samples import default_prompts, write_samples
 from llm_core.training.trainer import Trainer
@@ -137,7 +140,10 @@ def _trainer(
     folder: Path, config: RunConfig, tokens: TokenSet, writer: MetricsWriter, progress: RunProgress
 ) -> Trainer:
     """A new trainer, or the one of the newest whole checkpoint; a new stretch of the curve begins either way."""
-    parameters = count_parameters(config.model, tokens.meta.vocabulary_size, config.data.context_length).total
+    objective = objective_for(config, tokens.tokenizer)
+    if isinstance(objective, PairObjective):
+        require_pairs(tokens.meta)
+    parameters = count_parameters(config.model, objective.vocabulary.size, config.data.context_length).total
     progress.phase, progress.fraction = f"building {parameters / 1e6:.2g} M parameters", None
     checkpoint = newest_valid(folder, on_problem=lambda problem: writer.event("damaged", problem))
     known = segments(folder)
@@ -145,10 +151,9 @@ def _trainer(
     if checkpoint is None:
         if parent is not None:
             writer.begin_segment(parent, -1)
-        trainer = Trainer(config, tokens.train, tokens.meta.vocabulary_size)
+        trainer = Trainer(config, tokens.train, objective)
     else:
-        size = tokens.meta.vocabulary_size
-        trainer = restore_trainer(checkpoint.path, tokens.train, size, lambda text: writer.event("hardware", text))
+        trainer = restore_trainer(checkpoint.path, tokens.train, objective, lambda text: writer.event("hardware", text))
         writer.begin_segment(parent, trainer.step)
         writer.event("resumed", f"Resumed from the checkpoint at step {trainer.step:,}.", step=trainer.step)
     progress.values = {"parameters": parameters, "device": trainer.execution.device, "step": trainer.step}
@@ -241,7 +246,7 @@ class _Recorder(Observer):
         self._heartbeat = heartbeat
         self._timing = timing
         self._committed_at = 0.0
-        self._last_val: tuple[float, float | None] | None = None
+        self._measured: dict[str, float] = {}
         self._train_loss: float | None = None
         self._attempt_tokens = 0
         self._attempt_seconds = 0.0
@@ -249,7 +254,7 @@ class _Recorder(Observer):
 
     def on_log(self, trainer: Trainer, point: LogPoint) -> None:
         report = point.report
-        values = {"train_loss": report.loss, "grad_norm": report.grad_norm, "learning_rate": report.learning_rate}
+        values = {self._words(trainer).train_key: report.loss, "grad_norm": report.grad_norm, "learning_rate": report.learning_rate}
         if point.tokens_per_second is not None:
             values["tokens_per_second"] = point.tokens_per_second
         for key, value in values.items():
@@ -260,6 +265,10 @@ class _Recorder(Observer):
         if report.step == 1 or not report.is_finite or now - self._committed_at > self._timing.commit_seconds:
             self._committed_at = now
             self._writer.heartbeat(self._progress.to_dict())
+
+    @staticmethod
+    def _words(trainer: Trainer) -> ObjectiveWords:
+        return objective_words()[trainer.config.objective.kind]
 
     def _show(self, trainer: Trainer, point: LogPoint) -> None:
         speed = point.tokens_per_second or self._progress.values.get("tokens_per_second")
@@ -284,23 +293,22 @@ class _Recorder(Observer):
         limit = 0 if is_last else trainer.config.training.eval_tokens
         before = self._progress.phase
         self._progress.phase = "evaluating"
-        tokens = self._tokens.validation[: limit + 1] if limit else self._tokens.validation
-        losses = self._watched(target_losses(trainer.model, tokens))
-        measured = sum_losses(losses, tokens, self._tokens.tokenizer)
+        values = measure(
+            trainer.config,
+            trainer.objective,
+            trainer.model,
+            self._tokens.validation,
+            self._tokens.tokenizer,
+            limit_tokens=limit,
+            on_piece=self._heartbeat.moved,
+        )
         self._progress.phase = before
-        bits = measured.bits_per_byte
-        self._last_val = (measured.loss, bits)
-        self._writer.point("val_loss", trainer.step, trainer.tokens, trainer.seconds, measured.loss)
-        if bits is not None:
-            self._writer.point("bits_per_byte", trainer.step, trainer.tokens, trainer.seconds, bits)
-        self._progress.values = {**self._progress.values, "val_loss": measured.loss}
+        for key, value in values.items():
+            self._writer.point(key, trainer.step, trainer.tokens, trainer.seconds, value)
+        self._measured = values
+        loss = values[self._words(trainer).validation_key]
+        self._progress.values = {**self._progress.values, "val_loss": loss}
         self._writer.commit()
-
-    def _watched(self, losses: Iterator[Losses]) -> Iterator[Losses]:
-        """The losses as they come; a long evaluation is no standstill."""
-        for piece in losses:
-            self._heartbeat.moved()
-            yield piece
 
     def on_sample(self, trainer: Trainer) -> None:
         tokenizer = self._tokens.tokenizer
@@ -322,7 +330,7 @@ class _Recorder(Observer):
             trainer.step,
             checkpoint_writers(trainer, self._tokens.tokenizer),
             lease_token=self._token,
-            extra={"val_loss": self._last_val[0] if self._last_val else None},
+            extra={"val_loss": self._measured.get(self._words(trainer).validation_key)},
         )
         thin_checkpoints(self._folder, trainer.config.training.checkpoint_bytes)
         self._writer.event("checkpoint", f"Checkpoint at step {trainer.step:,}.", step=trainer.step)
@@ -330,12 +338,11 @@ class _Recorder(Observer):
 
     def summary(self, trainer: Trainer, result: TrainResult) -> dict[str, Any]:
         """The figures of `glassbox train --json`."""
-        val_loss, bits = self._last_val or (None, None)
         return {
             "steps": trainer.step,
             "train_loss": result.train_loss if result.train_loss is not None else self._train_loss,
-            "val_loss": val_loss,
-            "bits_per_byte": bits,
+            "val_loss": self._measured.get(self._words(trainer).validation_key),
+            "bits_per_byte": self._measured.get("bits_per_byte"),
             "tokens_per_second": trainer.tokens_per_second,
             "seconds": trainer.seconds,
             "parameters": self._progress.values.get("parameters"),

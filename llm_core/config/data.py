@@ -19,7 +19,8 @@ class DataConfig(Settings):
     tokenizer: str = setting(
         "char",
         label="Tokenizer",
-        help="How text is cut: char, byte, bpe:<vocabulary size>, or the name of a tokenizer in the workspace.",
+        help="How text is cut: char, byte, bpe:<size>, wordpiece:<size>, unigram:<size>, word:<size> with so many entries, word with "
+        "every word of the text, or the name of a tokenizer in the workspace.",
         level="simple",
     )
     context_length: int = setting(

@@ -1,4 +1,4 @@
-"""How a run learns: objective, optimizer, schedule, budget, and how often it is looked at.
+"""How a run learns: optimizer, schedule, budget, and how often it is looked at.
 
 Not here: the optimizers and the loop themselves (`llm_core.training`).
 """
@@ -10,17 +10,6 @@ from typing import Literal
 from pydantic import model_validator
 
 from llm_core.config.setting import Settings, setting
-
-
-class ObjectiveConfig(Settings):
-    """What the model is asked to predict."""
-
-    kind: Literal["causal"] = setting(
-        "causal",
-        label="Objective",
-        help="Predict each next token from the ones before it.",
-        choice_labels={"causal": "Next token"},
-    )
 
 
 class OptimizerConfig(Settings):

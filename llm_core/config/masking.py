@@ -6,12 +6,15 @@ Not here: the choosing itself (`llm_core.objectives.masked`).
 
 from __future__ import annotations
 
+from typing import Literal
+
 from llm_core.config.setting import Settings, setting
 
 
 class MaskingConfig(Settings):
     """Which share of a text is to be filled in, and in which units."""
 
+    kind: Literal["masked"] = "masked"
     rate: float = setting(
         0.15,
         label="Hidden share",

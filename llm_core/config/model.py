@@ -13,7 +13,7 @@ from llm_core.config.decoder import TransformerConfig
 from llm_core.config.encoder import EncoderConfig
 from llm_core.config.encoder_decoder import EncoderDecoderConfig
 from llm_core.config.ngram import NgramConfig
-from llm_core.config.recurrent import GRUConfig, LSTMConfig, RNNConfig
+from llm_core.config.recurrent import GRUConfig, LSTMConfig, MinGRUConfig, RecurrentConfig, RNNConfig
 
 __all__ = [
     "MODEL_CONFIGS",
@@ -21,20 +21,23 @@ __all__ = [
     "EncoderDecoderConfig",
     "GRUConfig",
     "LSTMConfig",
+    "MinGRUConfig",
     "ModelConfig",
     "NeuralConfig",
     "NgramConfig",
     "RNNConfig",
+    "RecurrentConfig",
     "TransformerConfig",
 ]
 
-NeuralConfig = RNNConfig | GRUConfig | LSTMConfig | TransformerConfig | EncoderConfig | EncoderDecoderConfig
+NeuralConfig = RecurrentConfig | TransformerConfig | EncoderConfig | EncoderDecoderConfig
 ModelConfig = Annotated[NgramConfig | NeuralConfig, Field(discriminator="kind")]
 
 MODEL_CONFIGS: dict[str, type[NgramConfig] | type[NeuralConfig]] = {
     "ngram": NgramConfig,
     "rnn": RNNConfig,
     "gru": GRUConfig,
+    "mingru": MinGRUConfig,
     "lstm": LSTMConfig,
     "transformer": TransformerConfig,
     "encoder": EncoderConfig,

@@ -11,6 +11,7 @@ from typing import Any
 
 from llm_core.config.errors import UserError
 from llm_core.config.model import MODEL_CONFIGS
+from llm_core.config.objective import OBJECTIVE_CONFIGS, OBJECTIVES_OF
 from llm_core.config.run import RunConfig, config_from_dict
 from llm_core.config.schema import SettingDescription, describe_run
 
@@ -18,7 +19,8 @@ from llm_core.config.schema import SettingDescription, describe_run
 def apply_overrides(config: RunConfig, assignments: Iterable[str]) -> RunConfig:
     """The configuration with assignments such as "model.num_layers=4" applied from left to right.
 
-    Setting `model.kind` resets the other model settings to that family's defaults. Bounds and combinations are checked once,
+    Setting `model.kind` resets the other model settings and the objective to that family's defaults, `objective.kind` those of the
+    objective. Bounds and combinations are checked once,
     after the last assignment, so that two settings can change together.
 
     Raises:
@@ -32,14 +34,35 @@ def apply_overrides(config: RunConfig, assignments: Iterable[str]) -> RunConfig:
             raise UserError(
                 "A setting is written as name=value", value=assignment, remedy="For example --set model.num_layers=4"
             )
-        description = _find(path, values["model"]["kind"])
+        description = _find(path, values["model"]["kind"], values["objective"]["kind"])
         value = read_value(description, text)
         if path == "model.kind":
-            if value != values["model"]["kind"]:
-                values["model"] = MODEL_CONFIGS[str(value)]().model_dump(mode="json")
-            continue
-        _assign(values, path, value)
+            _set_family(values, str(value))
+        elif path == "objective.kind":
+            _set_objective(values, str(value), description.choices)
+        else:
+            _assign(values, path, value)
     return config_from_dict(values)
+
+
+def _set_family(values: dict[str, Any], kind: str) -> None:
+    if kind not in MODEL_CONFIGS:
+        raise UserError("There is no family of this kind", value=kind, limit=", ".join(MODEL_CONFIGS))
+    if kind == values["model"]["kind"]:
+        return
+    values["model"] = MODEL_CONFIGS[kind]().model_dump(mode="json")
+    if values["objective"]["kind"] not in OBJECTIVES_OF[kind]:
+        values["objective"] = OBJECTIVE_CONFIGS[OBJECTIVES_OF[kind][0]]().model_dump(mode="json")
+
+
+def _set_objective(values: dict[str, Any], kind: str, fitting: tuple[str, ...]) -> None:
+    if kind not in fitting:
+        family = values["model"]["kind"]
+        raise UserError(
+            f"A model of kind {family} cannot learn by this objective", value=kind, limit=", ".join(fitting)
+        )
+    if kind != values["objective"]["kind"]:
+        values["objective"] = OBJECTIVE_CONFIGS[kind]().model_dump(mode="json")
 
 
 def read_value(description: SettingDescription, text: str) -> Any:
@@ -67,6 +90,9 @@ def assignments(first: RunConfig, second: RunConfig) -> list[str]:
     if first.model.kind != second.model.kind:
         found.append(f"model.kind={second.model.kind}")
         first = apply_overrides(first, found)
+    if first.objective.kind != second.objective.kind:
+        found.append(f"objective.kind={second.objective.kind}")
+        first = apply_overrides(first, found[-1:])
     return found + [f"{name}={_write_value(value)}" for name, _, value in config_differences(first, second)]
 
 
@@ -99,8 +125,8 @@ def nest_values(flat: Mapping[str, Any]) -> dict[str, Any]:
     return groups
 
 
-def _find(path: str, model_kind: str) -> SettingDescription:
-    descriptions = {description.path: description for description in describe_run(model_kind)}
+def _find(path: str, model_kind: str, objective_kind: str) -> SettingDescription:
+    descriptions = {description.path: description for description in describe_run(model_kind, objective_kind)}
     if path in descriptions:
         return descriptions[path]
     last = path.rsplit(".", 1)[-1]

@@ -38,6 +38,13 @@ class _RecurrentSettings(Settings):
         maximum=MAXIMUM_WIDTH,
     )
     dropout: float = setting(0.0, label="Dropout", help=DROPOUT_HELP, level="simple", minimum=0.0, maximum=0.9)
+    locked_dropout: float = setting(
+        0.0,
+        label="Locked dropout",
+        help="Like dropout, but the same units stay off over a whole row of text (variational dropout): gentler on memory.",
+        minimum=0.0,
+        maximum=0.9,
+    )
     tie_embeddings: bool = setting(False, label="Tie embeddings", help=TIE_HELP)
 
     @property
@@ -55,7 +62,19 @@ class _RecurrentSettings(Settings):
         return self
 
 
-class RNNConfig(_RecurrentSettings):
+class _MatrixSettings(_RecurrentSettings):
+    """What the families share that multiply the old vector by a matrix."""
+
+    weight_drop: float = setting(
+        0.0,
+        label="Weight drop",
+        help="Share of the numbers in the recurrent matrix switched off at random, anew at each step of training.",
+        minimum=0.0,
+        maximum=0.9,
+    )
+
+
+class RNNConfig(_MatrixSettings):
     """Elman network: h_t = σ(W_hh h_{t-1} + W_xh x_t + b)."""
 
     kind: Literal["rnn"] = "rnn"
@@ -67,13 +86,22 @@ class RNNConfig(_RecurrentSettings):
     )
 
 
-class GRUConfig(_RecurrentSettings):
+class GRUConfig(_MatrixSettings):
     """Gated recurrent unit (Cho et al. 2014), in the form of torch.nn.GRU."""
 
     kind: Literal["gru"] = "gru"
 
 
-class LSTMConfig(_RecurrentSettings):
+class LSTMConfig(_MatrixSettings):
     """Long short-term memory (Hochreiter and Schmidhuber 1997), in the form of torch.nn.LSTM."""
 
     kind: Literal["lstm"] = "lstm"
+
+
+class MinGRUConfig(_RecurrentSettings):
+    """Minimal gated recurrent unit (Feng et al. 2024): its gate sees the token alone, so that all steps are worked out at once."""
+
+    kind: Literal["mingru"] = "mingru"
+
+
+RecurrentConfig = RNNConfig | GRUConfig | LSTMConfig | MinGRUConfig

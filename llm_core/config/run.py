@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from llm_core.config.data import DataConfig
 from llm_core.config.errors import UserError
 from llm_core.config.hardware import HardwareConfig
-from llm_core.config.learning import ObjectiveConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
+from llm_core.config.learning import OptimizerConfig, ScheduleConfig, TrainingConfig
 from llm_core.config.model import MODEL_CONFIGS, ModelConfig, TransformerConfig
+from llm_core.config.objective import OBJECTIVE_CONFIGS, OBJECTIVES_OF, CausalConfig, ObjectiveConfig
 from llm_core.config.setting import Settings, setting
 
 
@@ -32,11 +33,32 @@ class RunConfig(Settings):
     )
     data: DataConfig = DataConfig()
     model: ModelConfig = TransformerConfig()
-    objective: ObjectiveConfig = ObjectiveConfig()
+    objective: ObjectiveConfig = CausalConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     training: TrainingConfig = TrainingConfig()
     hardware: HardwareConfig = HardwareConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_objective(cls, values: Any) -> Any:
+        """Who names a family and no objective means the usual one of that family."""
+        if not isinstance(values, dict) or "objective" in values or "model" not in values:
+            return values  # pyright: ignore[reportUnknownVariableType]
+        model: Any = values["model"]  # pyright: ignore[reportUnknownVariableType]
+        kind: Any = model.get("kind") if isinstance(model, dict) else model.kind  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+        fitting = OBJECTIVES_OF.get(str(kind), ("causal",))
+        return {**values, "objective": OBJECTIVE_CONFIGS[fitting[0]]()}
+
+    @model_validator(mode="after")
+    def _objective_fits(self) -> RunConfig:
+        fitting = OBJECTIVES_OF[self.model.kind]
+        if self.objective.kind not in fitting:
+            raise ValueError(
+                f"a model of kind {self.model.kind} cannot learn by the objective {self.objective.kind}. "
+                f"Set objective.kind to {' or '.join(fitting)}."
+            )
+        return self
 
 
 def config_from_dict(values: Any) -> RunConfig:
@@ -63,11 +85,14 @@ def load_config(text: str | bytes) -> RunConfig:
     return config_from_dict(values)
 
 
+_KINDS = (*MODEL_CONFIGS, *OBJECTIVE_CONFIGS)
+
+
 def user_error(error: ValidationError) -> UserError:
     """The first complaint of pydantic, in the words of Glassbox."""
     details = error.errors(include_url=False)
     first = details[0]
-    path = ".".join(str(part) for part in first["loc"] if part not in MODEL_CONFIGS)
+    path = ".".join(str(part) for part in first["loc"] if part not in _KINDS)
     message = first["msg"].removeprefix("Value error, ")
     more = f" ({len(details) - 1} more)" if len(details) > 1 else ""
     if first["type"] == "extra_forbidden":

@@ -13,8 +13,26 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from llm_core.config.model import MODEL_CONFIGS
+from llm_core.config.objective import OBJECTIVE_CONFIGS, OBJECTIVES_OF
 from llm_core.config.run import RunConfig
 from llm_core.config.setting import Level, Settings
+
+FAMILY_TITLES = {
+    "ngram": "n-gram",
+    "rnn": "RNN",
+    "gru": "GRU",
+    "mingru": "minGRU",
+    "lstm": "LSTM",
+    "transformer": "Transformer",
+    "encoder": "Encoder",
+    "encoder-decoder": "Encoder-decoder",
+}
+OBJECTIVE_TITLES = {
+    "causal": "Next token",
+    "masked": "Hidden tokens",
+    "span-corruption": "Hidden stretches",
+    "sequence-to-sequence": "Answers to sources",
+}
 
 ValueType = Literal["integer", "number", "boolean", "choice", "text", "texts"]
 
@@ -46,41 +64,78 @@ def describe_settings(settings: type[Settings], prefix: str = "") -> list[Settin
     ]
 
 
-def describe_run(model_kind: str = "transformer") -> list[SettingDescription]:
-    """Every setting of a run whose model is of the given family, with dotted paths (`model.num_layers`)."""
-    return list(_walk(RunConfig, "", model_kind))
+def describe_run(model_kind: str = "transformer", objective_kind: str = "") -> list[SettingDescription]:
+    """Every setting of a run with dotted paths (`model.num_layers`).
+
+    Args:
+        model_kind: the family whose model settings are listed.
+        objective_kind: the objective whose settings are listed; the usual one of the family when empty or none of its own.
+    """
+    fitting = OBJECTIVES_OF[model_kind]
+    return list(_walk(RunConfig, "", model_kind, objective_kind if objective_kind in fitting else fitting[0]))
 
 
-def _walk(settings: type[Settings], prefix: str, model_kind: str) -> Iterator[SettingDescription]:
+def _walk(settings: type[Settings], prefix: str, model_kind: str, objective_kind: str) -> Iterator[SettingDescription]:
     for name, field in settings.model_fields.items():
         if name == "schema_version":
             continue
         if name == "model" and settings is RunConfig:
-            yield from _describe_model(model_kind)
+            yield _family()
+            yield from _fields("model.", MODEL_CONFIGS[model_kind])
+        elif name == "objective" and settings is RunConfig:
+            yield _objective(OBJECTIVES_OF[model_kind])
+            yield from _fields("objective.", OBJECTIVE_CONFIGS[objective_kind])
         elif isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
-            yield from _walk(field.annotation, f"{prefix}{name}.", model_kind)
+            yield from _walk(field.annotation, f"{prefix}{name}.", model_kind, objective_kind)
         else:
             yield _describe(f"{prefix}{name}", name, field)
 
 
-def _describe_model(model_kind: str) -> Iterator[SettingDescription]:
-    yield SettingDescription(
+def _fields(prefix: str, settings: type[Settings]) -> Iterator[SettingDescription]:
+    for name, field in settings.model_fields.items():
+        if name != "kind":
+            yield _describe(prefix + name, name, field)
+
+
+def _family() -> SettingDescription:
+    return _kind(
         path="model.kind",
         label="Family",
-        type="choice",
         default="transformer",
         choices=tuple(MODEL_CONFIGS),
-        choice_labels={"rnn": "RNN", "gru": "GRU", "lstm": "LSTM", "transformer": "Transformer"},
+        choice_labels=FAMILY_TITLES,
+        help="The family of the network. Choosing another one resets its other settings and the objective to that family's defaults.",
+    )
+
+
+def _objective(fitting: tuple[str, ...]) -> SettingDescription:
+    return _kind(
+        path="objective.kind",
+        label="Objective",
+        default=fitting[0],
+        choices=fitting,
+        choice_labels=OBJECTIVE_TITLES,
+        help="What the model is asked to predict. Choosing another one resets its settings.",
+    )
+
+
+def _kind(
+    *, path: str, label: str, default: str, choices: tuple[str, ...], choice_labels: dict[str, str], help: str
+) -> SettingDescription:
+    return SettingDescription(
+        path=path,
+        label=label,
+        type="choice",
+        default=default,
+        choices=choices,
+        choice_labels={choice: choice_labels[choice] for choice in choices},
         minimum=None,
         maximum=None,
         unit="",
-        help="The family of the network. Choosing another one resets the other model settings to that family's defaults.",
+        help=help,
         level="simple",
         optional=False,
     )
-    for name, field in MODEL_CONFIGS[model_kind].model_fields.items():
-        if name != "kind":
-            yield _describe(f"model.{name}", name, field)
 
 
 def _is_plain(field: FieldInfo) -> bool:

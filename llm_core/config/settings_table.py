@@ -6,6 +6,7 @@ Not here: the declarations (`setting.py` and its neighbours). `make docs` writes
 from __future__ import annotations
 
 from llm_core.config.model import MODEL_CONFIGS
+from llm_core.config.objective import OBJECTIVE_CONFIGS
 from llm_core.config.sampling import SamplingConfig
 from llm_core.config.schema import SettingDescription, describe_run, describe_settings
 from llm_core.config.timing import Timing
@@ -19,11 +20,14 @@ Made from the declarations in `llm_core/config` by `make docs`; do not edit. Use
 
 def settings_table() -> str:
     """The whole page in Markdown, ending with one line break."""
-    shared = [row for row in describe_run() if not row.path.startswith("model.")]
+    shared = [row for row in describe_run() if not row.path.startswith(("model.", "objective."))]
     sections = [_HEADER, _table("Every run", shared)]
     for kind in MODEL_CONFIGS:
         rows = [row for row in describe_run(kind) if row.path.startswith("model.")]
         sections.append(_table(f"Model of kind {kind}", rows))
+    for kind, settings in OBJECTIVE_CONFIGS.items():
+        rows = describe_settings(settings, "objective.")
+        sections.append(_table(f"Objective of kind {kind}", rows))
     sections.append(_table("Writing text", describe_settings(SamplingConfig)))
     sections.append(_table("Processes (environment variables GLASSBOX_<NAME>)", describe_settings(Timing)))
     return "\n".join(sections)

@@ -5,12 +5,15 @@ Not here: the choosing itself (`llm_core.objectives.span_corruption`).
 
 from __future__ import annotations
 
+from typing import Literal
+
 from llm_core.config.setting import Settings, setting
 
 
 class SpanCorruptionConfig(Settings):
     """Which share of a text becomes gaps, how long they are, and how many marks for gaps there are."""
 
+    kind: Literal["span-corruption"] = "span-corruption"
     density: float = setting(
         0.15,
         label="Hidden share",

@@ -19,9 +19,7 @@ from llm_core.config.errors import UserError
 from llm_core.config.masking import MaskingConfig
 from llm_core.models.interface import LanguageModel
 from llm_core.objectives.causal import summed_cross_entropy
-
-NO_TARGET = -100
-"""Target of a place that a row leaves empty; torch's cross entropy leaves it out."""
+from llm_core.objectives.interface import NO_TARGET, StepOutput
 
 _TO_MASK, _TO_RANDOM = 0.8, 0.1
 
@@ -42,13 +40,6 @@ class MaskedBatch(NamedTuple):
     """Where the targets stand, ascending; empty places come last and point at some other position of the row."""
     targets_BM: NDArray[np.int64]
     """The tokens that were there; NO_TARGET in empty places."""
-
-
-class MaskedLoss(NamedTuple):
-    """The sum of the losses in nats (float32, scalar) and the number of targets (int64, scalar)."""
-
-    loss_sum: Tensor
-    num_targets: Tensor
 
 
 def places_per_row(length: int, rate: float) -> int:
@@ -170,10 +161,20 @@ class MaskedStep(nn.Module):
         *,
         documents_BT: Tensor | None = None,
         padding_BT: Tensor | None = None,
-    ) -> MaskedLoss:
-        """Sum of -ln p(target) over all targets; scores are computed at their positions alone. A sum, never a mean."""
+    ) -> StepOutput:
+        """Sum of -ln p(target) over all targets. A sum, never a mean."""
+        logits_BMV = self.logits(inputs_BT, positions_BM, documents_BT=documents_BT, padding_BT=padding_BT)
+        return StepOutput(summed_cross_entropy(logits_BMV, targets_BM), (targets_BM != NO_TARGET).sum())
+
+    def logits(
+        self,
+        inputs_BT: Tensor,
+        positions_BM: Tensor,
+        *,
+        documents_BT: Tensor | None = None,
+        padding_BT: Tensor | None = None,
+    ) -> Tensor:
+        """Scores (B, M, V) at the hidden positions alone, the head being the costly part."""
         hidden_BTD = self.model(inputs_BT, documents_BT=documents_BT, padding_BT=padding_BT).hidden_BTD
         hidden_BMD = hidden_BTD.gather(1, positions_BM[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
-        return MaskedLoss(
-            summed_cross_entropy(self.model.logits(hidden_BMD), targets_BM), (targets_BM != NO_TARGET).sum()
-        )
+        return self.model.logits(hidden_BMD)

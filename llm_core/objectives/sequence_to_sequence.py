@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from llm_core.config.errors import UserError
 from llm_core.models.interface import LanguageModel
 from llm_core.objectives.causal import summed_cross_entropy
-from llm_core.objectives.masked import NO_TARGET
+from llm_core.objectives.interface import NO_TARGET, StepOutput
 
 Tokens = NDArray[np.int64]
 
@@ -40,13 +40,6 @@ class SequenceBatch(NamedTuple):
     def num_targets(self) -> int:
         """How many real target tokens the batch has."""
         return int((self.targets_BT != NO_TARGET).sum())
-
-
-class SequenceLoss(NamedTuple):
-    """The sum of the losses in nats (float32, scalar) and the number of targets (int64, scalar)."""
-
-    loss_sum: Tensor
-    num_targets: Tensor
 
 
 def pad_pairs(
@@ -116,11 +109,18 @@ class SequenceToSequenceStep(nn.Module):
         self.model = model
 
     def forward(
-        self, source_BS: Tensor, inputs_BT: Tensor, targets_BT: Tensor, *, source_padding_BS: Tensor | None = None
-    ) -> SequenceLoss:
+        self,
+        source_BS: Tensor,
+        inputs_BT: Tensor,
+        targets_BT: Tensor,
+        *,
+        source_padding_BS: Tensor | None = None,
+    ) -> StepOutput:
         """Sum of -ln p(target) over the real targets. A sum, never a mean: means of means weigh tokens unequally."""
+        logits_BTV = self.logits(source_BS, inputs_BT, source_padding_BS=source_padding_BS)
+        return StepOutput(summed_cross_entropy(logits_BTV, targets_BT), (targets_BT != NO_TARGET).sum())
+
+    def logits(self, source_BS: Tensor, inputs_BT: Tensor, *, source_padding_BS: Tensor | None = None) -> Tensor:
+        """Scores (B, T, V) of each target token, given the true ones before it."""
         memory = self.model.encode(source_BS, padding_BS=source_padding_BS)
-        hidden_BTD = self.model(inputs_BT, memory=memory).hidden_BTD
-        return SequenceLoss(
-            summed_cross_entropy(self.model.logits(hidden_BTD), targets_BT), (targets_BT != NO_TARGET).sum()
-        )
+        return self.model.logits(self.model(inputs_BT, memory=memory).hidden_BTD)

@@ -19,6 +19,7 @@ from llm_core.config.errors import UserError
 from llm_core.config.run import RunConfig, load_config
 from llm_core.models.loading import WEIGHTS_FILE, load_weights, save_weights
 from llm_core.models.state import RecurrentState
+from llm_core.objectives.registry import TrainingObjective
 from llm_core.text.batches import TokenVector
 from llm_core.text.tokenizer_interface import TextTokenizer
 from llm_core.training.execution import Execution, execution_of_resume
@@ -72,7 +73,7 @@ def training_state(trainer: Trainer) -> dict[str, Any]:
 
 
 def restore_trainer(
-    folder: Path, train_tokens: TokenVector, vocabulary_size: int, on_notice: Callable[[str], None] = void
+    folder: Path, train_tokens: TokenVector, objective: TrainingObjective, on_notice: Callable[[str], None] = void
 ) -> Trainer:
     """The trainer as it was when the checkpoint was written.
 
@@ -91,10 +92,10 @@ def restore_trainer(
     config: RunConfig = load_config((folder / CONFIG_FILE).read_bytes())
     state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
     stored = Execution.from_dict(state["execution"])
-    execution, notice = execution_of_resume(stored, config, vocabulary_size, state["total_steps"])
+    execution, notice = execution_of_resume(stored, config, objective, state["total_steps"])
     if notice:
         on_notice(notice)
-    trainer = Trainer(config, train_tokens, vocabulary_size, execution)
+    trainer = Trainer(config, train_tokens, objective, execution)
     load_weights(trainer.model, folder / WEIGHTS_FILE)
     _restore_optimizer(trainer, load_file(folder / OPTIMIZER_FILE))
     trainer.step, trainer.tokens, trainer.seconds = state["step"], state["tokens"], state["seconds"]

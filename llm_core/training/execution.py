@@ -14,18 +14,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from llm_core.config.errors import UserError
+from llm_core.config.model import NgramConfig
 from llm_core.config.run import RunConfig
 from llm_core.models.counting import training_flops_per_token
+from llm_core.models.families import families
 from llm_core.models.registry import build_model
-from llm_core.objectives.train_step import TrainStep
+from llm_core.objectives.interface import Objective
+from llm_core.objectives.vocabulary import ModelVocabulary
 from llm_core.training.budget import tokens_per_step
 
 # Compiling costs 10 to 60 seconds; it pays for runs of more than about this much arithmetic (minutes on the device).
 _COMPILE_FROM_FLOPS = {"cpu": 60e12, "cuda": 1e17}
 _BFLOAT16_FROM_WIDTH = 256
+_MEASURED_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Execution:
         return nullcontext()
 
 
-def choose_execution(config: RunConfig, vocabulary_size: int, total_steps: int | None) -> Execution:
+def choose_execution(config: RunConfig, objective: Objective, total_steps: int | None) -> Execution:
     """Make every "auto" definite for this machine.
 
     Raises:
@@ -63,18 +69,18 @@ def choose_execution(config: RunConfig, vocabulary_size: int, total_steps: int |
         torch.set_num_threads(num_threads)
     precision = config.hardware.precision
     if precision == "auto":
-        precision = _choose_precision(config, vocabulary_size, device)
-    return Execution(device, precision, num_threads, _choose_compile(config, vocabulary_size, device, total_steps))
+        precision = _choose_precision(config, objective, device)
+    return Execution(device, precision, num_threads, _choose_compile(config, objective, device, total_steps))
 
 
 def execution_of_resume(
-    stored: Execution, config: RunConfig, vocabulary_size: int, total_steps: int | None
+    stored: Execution, config: RunConfig, objective: Objective, total_steps: int | None
 ) -> tuple[Execution, str]:
     """The stored way to compute where this machine has its device; else a new choice, and a sentence that says so."""
     if _is_here(stored.device):
         return stored, ""
     anywhere = config.model_copy(update={"hardware": config.hardware.model_copy(update={"device": "auto"})})
-    chosen = choose_execution(anywhere, vocabulary_size, total_steps)
+    chosen = choose_execution(anywhere, objective, total_steps)
     return chosen, (
         f"This machine lacks the run's device ({stored.device}), so it goes on with {chosen.device} in {chosen.precision}. "
         "From here on the numbers may differ from those of an undisturbed run."
@@ -105,14 +111,16 @@ def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _choose_precision(config: RunConfig, vocabulary_size: int, device: str) -> str:
+def _choose_precision(config: RunConfig, objective: Objective, device: str) -> str:
     if device == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    if device == "mps" or config.model.kind != "transformer" or config.model.hidden_size < _BFLOAT16_FROM_WIDTH:
+    assert not isinstance(config.model, NgramConfig), "what is counted needs no precision"
+    is_recurrent = families()[config.model.kind].is_recurrent
+    if device == "mps" or is_recurrent or config.model.hidden_size < _BFLOAT16_FROM_WIDTH:
         return "float32"  # measured: below this width the casts cost more than the products save
     if not _cpu_multiplies_bfloat16():
         return "float32"  # without the instructions bfloat16 is emulated, several times slower
-    seconds = {precision: _measure(config, vocabulary_size, precision) for precision in ("float32", "bfloat16")}
+    seconds = {precision: _measure(config, objective, precision) for precision in ("float32", "bfloat16")}
     return min(seconds, key=seconds.__getitem__)
 
 
@@ -124,33 +132,48 @@ def _cpu_multiplies_bfloat16() -> bool:
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
-def _measure(config: RunConfig, vocabulary_size: int, precision: str) -> float:
+def random_tokens(vocabulary: ModelVocabulary, config: RunConfig) -> npt.NDArray[np.int64]:
+    """Text without sense to measure with: two batches of ordinary tokens, an end of text after every few."""
+    generator = np.random.default_rng(0)
+    length = max(100_000, 4 * config.training.batch_size * (config.data.context_length + 1))
+    tokens = generator.choice(vocabulary.ordinary_ids, length)
+    if vocabulary.end_of_text is not None:
+        # As long as what fits the context, so that pairs too are measured at their longest.
+        tokens[config.data.context_length - 1 :: config.data.context_length] = vocabulary.end_of_text
+        ends = np.flatnonzero(tokens == vocabulary.end_of_text)
+        tokens = tokens[: ends[len(ends) // 2 * 2 - 1] + 1]
+    return tokens
+
+
+def _measure(config: RunConfig, objective: Objective, precision: str) -> float:
     """Seconds of one forward and backward pass of a single layer of the real width, the quicker of three."""
     execution = Execution("cpu", precision, torch.get_num_threads(), compile=False)
     with torch.random.fork_rng(devices=[]):
-        model = build_model(
-            config.model.model_copy(update={"num_layers": 1}), vocabulary_size, config.data.context_length
-        )
-        tokens_BT = torch.randint(vocabulary_size, (min(config.training.batch_size, 8), config.data.context_length))
-        step = TrainStep(model)
+        model_config = config.model.model_copy(update={"num_layers": 1})
+        model = build_model(model_config, objective.vocabulary.size, config.data.context_length)
+        batch = objective.reader(random_tokens(objective.vocabulary, config)).next()
+        arguments = {name: torch.from_numpy(array[:_MEASURED_ROWS]) for name, array in batch.arrays.items()}
+        step = objective.step(model)
         quickest = float("inf")
         for _ in range(3):
             started = time.perf_counter()
             with execution.autocast():
-                loss_sum = step(tokens_BT, tokens_BT).loss_sum
+                loss_sum = step(**arguments).loss_sum
             loss_sum.backward()
             quickest = min(quickest, time.perf_counter() - started)
     return quickest
 
 
-def _choose_compile(config: RunConfig, vocabulary_size: int, device: str, total_steps: int | None) -> bool:
+def _choose_compile(config: RunConfig, objective: Objective, device: str, total_steps: int | None) -> bool:
     if config.hardware.compile != "auto":
         return config.hardware.compile == "on"
     # Recurrent kernels are fused already; a compiler unrolls them in time, which takes minutes.
-    if config.model.kind != "transformer" or device not in _COMPILE_FROM_FLOPS:
+    if families()[config.model.kind].is_recurrent or device not in _COMPILE_FROM_FLOPS:
         return False
+    if config.objective.kind == "sequence-to-sequence":
+        return False  # pairs differ in length, and every new length would be compiled anew
     if device == "cpu" and shutil.which("g++") is None and shutil.which("clang++") is None:
         return False
     tokens = (total_steps or 0) * tokens_per_step(config.training, config.data.context_length)
-    flops = tokens * training_flops_per_token(config.model, vocabulary_size, config.data.context_length)
+    flops = tokens * training_flops_per_token(config.model, objective.vocabulary.size, config.data.context_length)
     return flops >= _COMPILE_FROM_FLOPS[device]

@@ -1,10 +1,10 @@
 """Trainer: everything one run carries from step to step, and the step itself.
 
-One step for both families: recurrent networks read on in their streams and keep their detached state, Transformers read windows
-from anywhere. Losses are summed over tokens and divided once, so that accumulated batches equal one large batch.
+One step for every objective and every family: the objective hands out batches and sums their losses; recurrent networks keep their
+detached state from batch to batch. Sums are divided once, so that accumulated batches equal one large batch.
 Not here: when to stop, log, evaluate (`loop.py`); files (`checkpoint_state.py`).
 
-Axes: B rows, T positions.
+Axes: B rows.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from torch import Tensor
 from llm_core.config.run import RunConfig
 from llm_core.models.interface import LanguageModel, State
 from llm_core.models.registry import build_model
-from llm_core.objectives.train_step import TrainStep
-from llm_core.text.batches import RandomWindows, RecurrentStreams, TokenVector
-from llm_core.training.budget import steps_of_budget, steps_of_minutes, tokens_per_step
+from llm_core.objectives.interface import Batch
+from llm_core.objectives.registry import TrainingObjective
+from llm_core.text.batches import TokenVector
+from llm_core.training.budget import steps_of_budget, steps_of_minutes
 from llm_core.training.execution import Execution, choose_execution
 from llm_core.training.optimizers import build_optimizer
 from llm_core.training.schedules import learning_rate
@@ -41,7 +42,7 @@ class StepReport:
 
     step: int
     loss: float
-    """Nats per token of this step's batch, before the update."""
+    """Nats per target of this step's batch, before the update."""
     grad_norm: float
     """Length of the gradient before clipping."""
     learning_rate: float
@@ -54,7 +55,7 @@ class _Unread:
     """A step that was handed to the device; `outcome` holds loss and gradient norm once it is done."""
 
     step: int
-    num_targets: int
+    num_tokens: int
     learning_rate: float
     outcome: Tensor
 
@@ -65,15 +66,19 @@ class Trainer:
     Args:
         config: the whole run.
         train_tokens: the training split.
-        vocabulary_size: of the tokenizer.
+        objective: what the model is asked to predict, with its vocabulary.
         execution: how to compute; chosen for this machine when None, given again on resume.
     """
 
     def __init__(
-        self, config: RunConfig, train_tokens: TokenVector, vocabulary_size: int, execution: Execution | None = None
+        self,
+        config: RunConfig,
+        train_tokens: TokenVector,
+        objective: TrainingObjective,
+        execution: Execution | None = None,
     ) -> None:
         self.config = config
-        self.vocabulary_size = vocabulary_size
+        self.objective = objective
         self.step = 0
         self.tokens = 0
         self.seconds = 0.0
@@ -81,27 +86,21 @@ class Trainer:
         self.steady_tokens = 0
         self.steady_seconds = 0.0
         """Like `tokens` and `seconds`, without the first step of each attempt, which warms up and compiles."""
-        self.tokens_per_step = tokens_per_step(config.training, config.data.context_length)
+        self.batches = objective.reader(train_tokens)
+        self.tokens_per_step = round(config.training.gradient_accumulation_steps * self.batches.tokens_per_batch)
         self.total_steps = steps_of_budget(
             config.training, tokens_per_step=self.tokens_per_step, train_tokens=len(train_tokens)
         )
         self.minutes_are_planned = config.training.max_minutes is None
-        self.execution = execution or choose_execution(config, vocabulary_size, self.total_steps)
+        self.execution = execution or choose_execution(config, objective, self.total_steps)
         if self.execution.device == "cpu":
             torch.set_num_threads(self.execution.num_threads)
         torch.manual_seed(config.seed)
-        model = build_model(config.model, vocabulary_size, config.data.context_length)
+        model = build_model(config.model, objective.vocabulary.size, config.data.context_length)
         self.model: LanguageModel = model.to(self.execution.device).train()
         self.optimizer = build_optimizer(self.model, config.optimizer, self.execution.device)
-        self.batches: RandomWindows | RecurrentStreams
-        if self.model.is_recurrent:
-            self.batches = RecurrentStreams(train_tokens, config.training.batch_size, config.data.context_length)
-        else:
-            self.batches = RandomWindows(
-                train_tokens, config.training.batch_size, config.data.context_length, config.seed
-            )
         self.recurrent_state: State | None = None
-        train_step: Any = TrainStep(self.model)
+        train_step: Any = objective.step(self.model)
         self._train_step = torch.compile(train_step, dynamic=False) if self.execution.compile else train_step
         # Reading a number off a GPU waits for it. There the optimizer kernel itself refuses to update once something was not finite,
         # and the numbers are read when somebody wants them.
@@ -137,20 +136,21 @@ class Trainer:
         started = time.perf_counter()
         rate = self._set_learning_rate()
         self.optimizer.zero_grad(set_to_none=True)
-        batches = [self._next_batch() for _ in range(self.config.training.gradient_accumulation_steps)]
-        num_targets = sum(targets.size for _, targets, _ in batches)
+        batches = [self.batches.next() for _ in range(self.config.training.gradient_accumulation_steps)]
+        num_targets = sum(batch.num_targets for batch in batches)
+        num_tokens = sum(batch.num_tokens for batch in batches)
         loss_sum = torch.zeros((), device=self.execution.device)
-        for inputs, targets, restart in batches:
-            piece_sum = self._forward(inputs, targets, restart)
+        for batch in batches:
+            piece_sum = self._forward(batch)
             # Each piece is divided by all targets of the step: a mean of means would weigh tokens unequally.
             (piece_sum / num_targets).backward()
             loss_sum += piece_sum.detach()
         outcome = torch.stack((loss_sum / num_targets, self._clip_gradients()))
         self._update(outcome)
         self.step += 1
-        self.tokens += num_targets
-        self._unread.append(_Unread(self.step, num_targets, rate, outcome))
-        self._count_time(time.perf_counter() - started, num_targets)
+        self.tokens += num_tokens
+        self._unread.append(_Unread(self.step, num_tokens, rate, outcome))
+        self._count_time(time.perf_counter() - started, num_tokens)
 
     def take_reports(self) -> list[StepReport]:
         """What came out of the steps since the last call, waiting for the device where needed.
@@ -169,7 +169,7 @@ class Trainer:
             reports.append(StepReport(entry.step, loss, norm, entry.learning_rate, is_finite))
             if not is_finite:
                 self.step = entry.step - 1
-                self.tokens -= sum(later.num_targets for later in unread[index:])
+                self.tokens -= sum(later.num_tokens for later in unread[index:])
                 break
         if not self.minutes_are_planned:
             self._plan_minutes()
@@ -186,30 +186,26 @@ class Trainer:
             group["lr"] = rate
         return rate
 
-    def _next_batch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Inputs, targets, and for streams which rows start anew."""
-        if isinstance(self.batches, RecurrentStreams):
-            return self.batches.next()
-        return *self.batches.next(), None
-
-    def _forward(self, inputs_BT: np.ndarray, targets_BT: np.ndarray, restart_B: np.ndarray | None) -> Tensor:
+    def _forward(self, batch: Batch) -> Tensor:
         """Summed loss of one batch; a recurrent network's state is carried on, cut from the graph."""
-        if restart_B is not None:
-            self._prepare_state(len(inputs_BT), restart_B)
+        arguments: dict[str, Any] = {name: self._to_device(array) for name, array in batch.arrays.items()}
+        if batch.restart_B is not None:
+            self._prepare_state(batch.restart_B)
+            arguments["state"] = self.recurrent_state
         with self.execution.autocast():
-            output = self._train_step(self._to_device(inputs_BT), self._to_device(targets_BT), self.recurrent_state)
-        if restart_B is not None:
+            output = self._train_step(**arguments)
+        if batch.restart_B is not None:
             self.recurrent_state = output.state.detach()
         return output.loss_sum
 
-    def _prepare_state(self, batch_size: int, restart_B: np.ndarray) -> None:
+    def _prepare_state(self, restart_B: np.ndarray) -> None:
         if self.recurrent_state is None:
-            self.recurrent_state = self.model.initial_state(batch_size, 0, device=self.execution.device)
+            self.recurrent_state = self.model.initial_state(len(restart_B), 0, device=self.execution.device)
         elif restart_B.any():
             self.recurrent_state = self.recurrent_state.restart(torch.from_numpy(restart_B).to(self.execution.device))
 
-    def _to_device(self, tokens: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(tokens)
+    def _to_device(self, array: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(array)
         if self.execution.device == "cuda":
             return tensor.pin_memory().to("cuda", non_blocking=True)
         return tensor.to(self.execution.device)
@@ -233,13 +229,13 @@ class Trainer:
         elif bool(outcome.isfinite().all()):
             self.optimizer.step()
 
-    def _count_time(self, seconds: float, num_targets: int) -> None:
+    def _count_time(self, seconds: float, num_tokens: int) -> None:
         self.seconds += seconds
-        if num_targets:
+        if num_tokens:
             self._attempt_steps += 1
         if self._attempt_steps > 1:
             self.steady_seconds += seconds
-            self.steady_tokens += num_targets
+            self.steady_tokens += num_tokens
 
     def _plan_minutes(self) -> None:
         """Choose the number of steps of a budget in minutes, once enough of them were timed."""

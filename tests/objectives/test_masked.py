@@ -13,8 +13,8 @@ from llm_core.config.encoder import EncoderConfig, encoder_presets
 from llm_core.config.errors import UserError
 from llm_core.config.masking import MaskingConfig
 from llm_core.models.encoder import Encoder
+from llm_core.objectives.interface import NO_TARGET
 from llm_core.objectives.masked import (
-    NO_TARGET,
     MaskedBatch,
     MaskedStep,
     MaskingVocabulary,
@@ -241,7 +241,7 @@ def test_one_batch_with_a_fixed_mask_is_learnt_by_heart(form: str) -> None:
     batch = batch_of()
     optimizer = torch.optim.AdamW(step.parameters(), lr=5e-3, weight_decay=0.0)
     for _ in range(100):
-        loss_sum, num_targets = step(*batch[:3], padding_BT=batch[3])
+        loss_sum, num_targets, _ = step(*batch[:3], padding_BT=batch[3])
         loss = loss_sum / num_targets
         optimizer.zero_grad()
         loss.backward()

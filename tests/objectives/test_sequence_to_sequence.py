@@ -14,10 +14,9 @@ from llm_core.config.encoder_decoder import encoder_decoder_form
 from llm_core.config.errors import UserError
 from llm_core.config.span_corruption import SpanCorruptionConfig
 from llm_core.models.encoder_decoder import EncoderDecoder
-from llm_core.objectives.masked import NO_TARGET
+from llm_core.objectives.interface import NO_TARGET, StepOutput
 from llm_core.objectives.sequence_to_sequence import (
     SequenceBatch,
-    SequenceLoss,
     SequenceToSequenceStep,
     decoder_inputs,
     pad_pairs,
@@ -75,7 +74,7 @@ def unequal_pairs() -> list[tuple[list[int], list[int]]]:
     return [tuple(generator.integers(2, V, size).tolist() for size in pair) for pair in lengths]  # pyright: ignore
 
 
-def loss_of(step: SequenceToSequenceStep, batch: SequenceBatch) -> SequenceLoss:
+def loss_of(step: SequenceToSequenceStep, batch: SequenceBatch) -> StepOutput:
     return step(**tensors(batch))
 
 
@@ -102,14 +101,14 @@ def test_accumulated_pieces_of_unequal_lengths_equal_one_batch(form: str) -> Non
     step = SequenceToSequenceStep(ours(form))
     pairs = unequal_pairs()
     batch = pad_pairs(pairs, start_token=START, end_token=END)
-    whole, count = loss_of(step, batch)
+    whole, count, _ = loss_of(step, batch)
     (whole / count).backward()
     expected = {name: parameter.grad.clone() for name, parameter in step.named_parameters()}
     step.zero_grad()
     total, targets = 0.0, 0
     for half in (pairs[:1], pairs[1:]):
         piece = pad_pairs(half, start_token=START, end_token=END)
-        loss_sum, num_targets = loss_of(step, piece)
+        loss_sum, num_targets, _ = loss_of(step, piece)
         (loss_sum / batch.num_targets).backward()
         total, targets = total + loss_sum.item(), targets + int(num_targets)
         assert piece.num_targets == num_targets
@@ -119,7 +118,7 @@ def test_accumulated_pieces_of_unequal_lengths_equal_one_batch(form: str) -> Non
         torch.testing.assert_close(parameter.grad, expected[name], atol=1e-9, rtol=1e-9)
     # A mean of the pieces' means would be another number.
     means = [loss_of(step, pad_pairs(half, start_token=START, end_token=END)) for half in (pairs[:1], pairs[1:])]
-    mean_of_means = sum(loss.item() / int(number) for loss, number in means) / 2
+    mean_of_means = sum(loss.item() / int(number) for loss, number, _ in means) / 2
     assert abs(mean_of_means - whole.item() / int(count)) > 1e-3
 
 
@@ -132,7 +131,7 @@ def test_span_corruption_costs_what_t5_says(form: str) -> None:
     lengths = span_lengths_for_source(50, config)
     texts = np.random.default_rng(0).integers(2, V - 8, size=(3, lengths.text))
     source_BS, targets_BT = corrupt(texts, config, SpanVocabulary(V, END), np.random.default_rng(1))
-    loss_sum, count = SequenceToSequenceStep(model)(
+    loss_sum, count, _ = SequenceToSequenceStep(model)(
         torch.from_numpy(source_BS),
         torch.from_numpy(decoder_inputs(targets_BT, START)),
         torch.from_numpy(targets_BT),
@@ -186,12 +185,12 @@ def test_a_model_learns_to_write_backwards() -> None:
         return pad_pairs(pairs, start_token=START, end_token=END, source_length=6, target_length=6)
 
     for _step in range(500):
-        loss_sum, count = loss_of(step, batch_of_pairs(32))
+        loss_sum, count, _ = loss_of(step, batch_of_pairs(32))
         optimizer.zero_grad()
         (loss_sum / count).backward()
         optimizer.step()
         if (loss_sum / count).item() < 0.02:
             break
     with torch.no_grad():
-        loss_sum, count = loss_of(step, batch_of_pairs(200))
+        loss_sum, count, _ = loss_of(step, batch_of_pairs(200))
     assert (loss_sum / count).item() < 0.1

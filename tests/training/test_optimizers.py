@@ -13,6 +13,7 @@ from llm_core.config.overrides import apply_overrides
 from llm_core.config.run import RunConfig
 from llm_core.training.optimizers import build_optimizer
 from llm_core.training.trainer import Trainer
+from tests.training.support import FixedBatches, plain_objective, rows_of
 
 TOKENS = np.random.default_rng(0).integers(0, 16, 900).astype(np.uint16)
 KINDS = {
@@ -39,7 +40,8 @@ def trainer_of(*changes: str) -> Trainer:
             "optimizer.learning_rate=0.01",
         ),
     ]
-    trainer = Trainer(apply_overrides(RunConfig(), [*base, *changes]), TOKENS, 16)
+    config = apply_overrides(RunConfig(), [*base, *changes])
+    trainer = Trainer(config, TOKENS, plain_objective(config))
     trainer.model.double()
     trainer.optimizer = build_optimizer(trainer.model, trainer.config.optimizer, "cpu")
     return trainer
@@ -61,7 +63,7 @@ def test_twenty_steps_equal_a_plain_loop(kind: str) -> None:
         optimizer = made(groups, lr=config.learning_rate, betas=betas, eps=config.epsilon, foreach=False, fused=False)
     twin = trainer_of(*KINDS[kind])  # reads the same batches
     for _ in range(20):
-        inputs_BT, targets_BT = (torch.from_numpy(part) for part in twin.batches.next()[:2])
+        inputs_BT, targets_BT = (torch.from_numpy(array) for array in twin.batches.next().arrays.values())
         optimizer.zero_grad()
         logits_BTV = model.logits(model(inputs_BT).hidden_BTD)
         loss = F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten())
@@ -90,22 +92,12 @@ def test_the_rate_of_the_schedule_reaches_every_group() -> None:
 def test_accumulation_weighs_tokens_not_batches() -> None:
     """Pieces of unequal size: one large batch is the oracle, the mean of the pieces' means would be wrong."""
     large, small = trainer_of(), trainer_of("training.gradient_accumulation_steps=2")
-    inputs_BT, targets_BT = large.batches.next()[:2]
-    pieces = [(inputs_BT[:1], targets_BT[:1]), (inputs_BT[1:], targets_BT[1:])]
-    large.batches, small.batches = _Fixed([(inputs_BT, targets_BT)]), _Fixed(pieces)
+    whole = large.batches.next()
+    pieces = [rows_of(whole, slice(0, 1)), rows_of(whole, slice(1, None))]
+    large.batches, small.batches = FixedBatches([whole]), FixedBatches(pieces)
     first, second = large.run_step(), small.run_step()
     assert first.loss == pytest.approx(second.loss, abs=1e-6)
     assert first.grad_norm == pytest.approx(second.grad_norm, rel=1e-6)
-    assert small.tokens == large.tokens == targets_BT.size
+    assert small.tokens == large.tokens == whole.num_targets
     for ours, theirs in zip(small.model.parameters(), large.model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=0)
-
-
-class _Fixed:
-    """Batches decided beforehand."""
-
-    def __init__(self, batches: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        self._batches = iter(batches)
-
-    def next(self) -> tuple[np.ndarray, np.ndarray]:
-        return next(self._batches)

@@ -15,19 +15,28 @@ from llm_core.config.run import RunConfig
 from llm_core.text.tokenizers import CharacterTokenizer
 from llm_core.training.checkpoint_state import STATE_FILE, checkpoint_writers, restore_trainer
 from llm_core.training.trainer import Trainer
+from tests.training.support import plain_objective
 
 TOKENIZER = CharacterTokenizer("abcdefghijklmnop")
+LSTM = apply_overrides(
+    RunConfig(),
+    [
+        "model.kind=lstm",
+        "model.hidden_size=8",
+        "data.context_length=8",
+        "hardware.num_threads=1",
+        "hardware.device=cpu",
+        "training.batch_size=4",
+    ],
+)
+LSTM_OBJECTIVE = plain_objective(LSTM)
 TOKENS = np.random.default_rng(0).integers(0, 16, 900).astype(np.uint16)
 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     """Three steps of a tiny LSTM."""
-    base = [
-        *("model.kind=lstm", "model.hidden_size=8", "data.context_length=8", "hardware.num_threads=1"),
-        *("hardware.device=cpu", "training.batch_size=4"),
-    ]
-    trainer = Trainer(apply_overrides(RunConfig(), base), TOKENS, 16)
+    trainer = Trainer(LSTM, TOKENS, LSTM_OBJECTIVE)
     for _ in range(3):
         trainer.run_step()
     folder = tmp_path / "checkpoint"
@@ -47,7 +56,7 @@ def on_a_gpu(folder: Path) -> None:
 
 def test_on_the_same_machine_there_is_nothing_to_say(checkpoint: Path) -> None:
     notices: list[str] = []
-    assert restore_trainer(checkpoint, TOKENS, 16, notices.append).run_step().step == 4
+    assert restore_trainer(checkpoint, TOKENS, LSTM_OBJECTIVE, notices.append).run_step().step == 4
     assert not notices
 
 
@@ -55,7 +64,7 @@ def test_on_the_same_machine_there_is_nothing_to_say(checkpoint: Path) -> None:
 def test_a_missing_gpu_is_named_and_the_run_goes_on(checkpoint: Path) -> None:
     on_a_gpu(checkpoint)
     notices: list[str] = []
-    trainer = restore_trainer(checkpoint, TOKENS, 16, notices.append)
+    trainer = restore_trainer(checkpoint, TOKENS, LSTM_OBJECTIVE, notices.append)
     (notice,) = notices
     assert "cuda" in notice and "cpu in float32" in notice
     assert (trainer.execution.device, trainer.execution.compile) == ("cpu", False)
@@ -65,13 +74,14 @@ def test_a_missing_gpu_is_named_and_the_run_goes_on(checkpoint: Path) -> None:
 def test_a_checkpoint_of_weights_alone_is_refused_with_a_remedy(checkpoint: Path) -> None:
     (checkpoint / "optimizer.safetensors").unlink()
     with pytest.raises(UserError) as raised:
-        restore_trainer(checkpoint, TOKENS, 16)
+        restore_trainer(checkpoint, TOKENS, LSTM_OBJECTIVE)
     assert "weights only" in raised.value.what and raised.value.remedy
 
 
 def test_a_wish_for_a_missing_device_is_refused_at_the_start() -> None:
     if torch.cuda.is_available():
         pytest.skip("the device is here")
+    config = apply_overrides(RunConfig(), ["hardware.device=cuda"])
     with pytest.raises(UserError) as raised:
-        Trainer(apply_overrides(RunConfig(), ["hardware.device=cuda"]), TOKENS, 16)
+        Trainer(config, TOKENS, plain_objective(config))
     assert raised.value.value == "cuda" and "auto" in raised.value.remedy

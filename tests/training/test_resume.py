@@ -10,21 +10,28 @@ import pytest
 
 from llm_core.config.overrides import apply_overrides
 from llm_core.config.run import RunConfig
-from llm_core.generation.likelihood import likelihood
+from llm_core.objectives.registry import objective_for
 from llm_core.text.tokenizers import CharacterTokenizer
 from llm_core.training.checkpoint_state import checkpoint_writers, restore_trainer
 from llm_core.training.loop import train
+from llm_core.training.measurement import measure
 from llm_core.training.observers import LogPoint, Observer
 from llm_core.training.samples import write_samples
 from llm_core.training.trainer import Trainer
 
-TOKENIZER = CharacterTokenizer("abcdefghijklmnop")
-TOKENS = np.random.default_rng(0).integers(0, TOKENIZER.vocabulary_size, 900).astype(np.uint16)
+TOKENIZER = CharacterTokenizer("abcdefghijklmnop", end_of_text=True)
+TOKENS = np.random.default_rng(0).integers(0, len(TOKENIZER.characters), 900).astype(np.uint16)
+TOKENS[5::6] = TOKENIZER.vocabulary_size - 1  # an end of text after every few letters, an even number of them
 FAMILIES = {
     "rnn": ["model.kind=rnn", "model.num_layers=2", "model.nonlinearity=sigmoid"],
     "gru": ["model.kind=gru", "model.num_layers=2"],
     "lstm": ["model.kind=lstm", "model.num_layers=2"],
     "transformer": ["model.kind=transformer", "model.num_layers=2", "model.num_heads=2"],
+    "documents apart": ["model.num_layers=2", "model.num_heads=2", "objective.within_documents=true"],
+    "encoder": ["model.kind=encoder", "model.num_heads=2", "model.window=4"],
+    "whole words": ["model.kind=encoder", "model.num_heads=2", "objective.whole_words=true"],
+    "span corruption": ["model.kind=encoder-decoder", "model.num_heads=2", "objective.num_sentinels=4"],
+    "pairs": ["model.kind=encoder-decoder", "model.num_heads=2", "objective.kind=sequence-to-sequence"],
 }
 
 
@@ -44,6 +51,10 @@ def config_of(family: str, *more: str) -> RunConfig:
             *more,
         ],
     )
+
+
+def trainer_of(config: RunConfig) -> Trainer:
+    return Trainer(config, TOKENS, objective_for(config, TOKENIZER))
 
 
 class Losses(Observer):
@@ -69,16 +80,17 @@ def save(trainer: Trainer, folder: Path) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_resumed_equals_undisturbed(family: str, tmp_path: Path) -> None:
-    whole, whole_losses = Trainer(config_of(family), TOKENS, TOKENIZER.vocabulary_size), Losses()
+    whole, whole_losses = trainer_of(config_of(family)), Losses()
     train(whole, [whole_losses])
 
-    first = Trainer(config_of(family), TOKENS, TOKENIZER.vocabulary_size)
+    first = trainer_of(config_of(family))
     for _ in range(17):
         first.run_step()
     save(first, tmp_path / "checkpoint")
     for _ in range(5):  # what a crash throws away
         first.run_step()
-    resumed, losses = restore_trainer(tmp_path / "checkpoint", TOKENS, TOKENIZER.vocabulary_size), Losses()
+    config = config_of(family)
+    resumed, losses = restore_trainer(tmp_path / "checkpoint", TOKENS, objective_for(config, TOKENIZER)), Losses()
     train(resumed, [losses])
 
     assert losses.values == whole_losses.values[17:]
@@ -89,17 +101,16 @@ def test_resumed_equals_undisturbed(family: str, tmp_path: Path) -> None:
 def test_looking_on_changes_nothing(family: str) -> None:
     class Watching(Losses):
         def on_evaluation(self, trainer: Trainer, *, is_last: bool) -> None:
-            likelihood(trainer.model, TOKENS, TOKENIZER)
+            measure(trainer.config, trainer.objective, trainer.model, TOKENS, TOKENIZER)
 
         def on_sample(self, trainer: Trainer) -> None:
-            write_samples(trainer, TOKENIZER, ("abc",))
+            if trainer.config.objective.kind == "causal":
+                write_samples(trainer, TOKENIZER, ("abc",))
 
-    alone, alone_losses = Trainer(config_of(family), TOKENS, TOKENIZER.vocabulary_size), Losses()
+    alone, alone_losses = trainer_of(config_of(family)), Losses()
     train(alone, [alone_losses])
-    watched, watched_losses = (
-        Trainer(config_of(family, "training.eval_interval=3", "training.sample_tokens=5"), TOKENS, 16),
-        Watching(),
-    )
+    watched = trainer_of(config_of(family, "training.eval_interval=3", "training.sample_tokens=5"))
+    watched_losses = Watching()
     train(watched, [watched_losses])
     assert watched_losses.values == alone_losses.values
     assert weights_hash(watched) == weights_hash(alone)

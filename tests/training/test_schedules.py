@@ -15,6 +15,7 @@ from llm_core.config.run import RunConfig
 from llm_core.training.loop import train
 from llm_core.training.schedules import learning_rate
 from llm_core.training.trainer import Trainer
+from tests.training.support import plain_objective
 
 TOKENS = np.random.default_rng(0).integers(0, 16, 900).astype(np.uint16)
 STEPS, WARMUP, PEAK, FLOOR = 1_000, 100, 2e-3, 2e-4
@@ -62,7 +63,8 @@ def trainer_of(*changes: str) -> Trainer:
         *("model.hidden_size=8", "model.num_layers=1", "model.num_heads=2", "data.context_length=8"),
         *("hardware.device=cpu", "hardware.num_threads=1", "training.batch_size=4", "training.max_steps=none"),
     ]
-    return Trainer(apply_overrides(RunConfig(), [*base, *changes]), TOKENS, 16)
+    config = apply_overrides(RunConfig(), [*base, *changes])
+    return Trainer(config, TOKENS, plain_objective(config))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from llm_core.training.observers import Instruction, LogPoint, Observer
 from llm_core.training.optimizers import build_optimizer, parameter_groups
 from llm_core.training.schedules import learning_rate
 from llm_core.training.trainer import Trainer
+from tests.training.support import FixedBatches, plain_objective, rows_of
 
 TOKENS = np.random.default_rng(0).integers(0, 16, 900).astype(np.uint16)
 BASE = [
@@ -34,7 +35,8 @@ BASE = [
 
 
 def trainer_of(*changes: str) -> Trainer:
-    return Trainer(apply_overrides(RunConfig(), [*BASE, *changes]), TOKENS, 16)
+    config = apply_overrides(RunConfig(), [*BASE, *changes])
+    return Trainer(config, TOKENS, plain_objective(config))
 
 
 def test_accumulated_batches_equal_one_large_batch() -> None:
@@ -45,21 +47,13 @@ def test_accumulated_batches_equal_one_large_batch() -> None:
     for trainer in (large, small):
         trainer.model.double()
         trainer.optimizer = build_optimizer(trainer.model, trainer.config.optimizer, "cpu")
-    inputs, targets = large.batches.next()
-    small.batches = _Fixed([(inputs[:4], targets[:4]), (inputs[4:], targets[4:])])
-    large.batches = _Fixed([(inputs, targets)])
+    whole = large.batches.next()
+    small.batches = FixedBatches([rows_of(whole, slice(0, 4)), rows_of(whole, slice(4, 8))])
+    large.batches = FixedBatches([whole])
     reports = [trainer.run_step() for trainer in (large, small)]
     assert reports[0].loss == pytest.approx(reports[1].loss, abs=1e-6)
     for first, second in zip(large.model.parameters(), small.model.parameters(), strict=True):
         torch.testing.assert_close(first, second, atol=1e-9, rtol=0)
-
-
-class _Fixed:
-    def __init__(self, batches: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        self._batches = iter(batches)
-
-    def next(self) -> tuple[np.ndarray, np.ndarray]:
-        return next(self._batches)
 
 
 def test_a_step_that_is_no_number_leaves_the_weights_alone() -> None:

@@ -1,0 +1,84 @@
+"""Span corruption in training: windows of text, gaps cut into them anew each time they are read.
+
+Windows are as long as the context, so that source and target, which are shorter, fit for certain. Not here: the cutting
+(`span_corruption.py`), the loss (`sequence_to_sequence.py`).
+
+Axes: B rows, L tokens of a window, S source, T target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from llm_core.config.run import RunConfig
+from llm_core.config.span_corruption import SpanCorruptionConfig
+from llm_core.models.interface import LanguageModel
+from llm_core.objectives.interface import Batch, BatchReader
+from llm_core.objectives.sequence_to_sequence import SequenceToSequenceStep, decoder_inputs
+from llm_core.objectives.span_corruption import SpanVocabulary, corrupt, span_lengths
+from llm_core.objectives.validation_windows import SEED, validation_windows
+from llm_core.objectives.vocabulary import ModelVocabulary
+from llm_core.text.batches import RandomWindows, TokenVector, generator_from_json, generator_to_json
+
+
+class SpanObjective:
+    """Writing what stood in the gaps of a text."""
+
+    def __init__(self, config: RunConfig, vocabulary: ModelVocabulary) -> None:
+        assert isinstance(config.objective, SpanCorruptionConfig)
+        assert vocabulary.first_mark is not None and vocabulary.end_token is not None
+        self.vocabulary = vocabulary
+        self.spans = config.objective
+        self.ids = SpanVocabulary(vocabulary.first_mark + 1, vocabulary.end_token)
+        self._config = config
+
+    def step(self, model: LanguageModel) -> nn.Module:
+        return SequenceToSequenceStep(model)
+
+    def reader(self, tokens: TokenVector) -> BatchReader:
+        training, context = self._config.training, self._config.data.context_length
+        span_lengths(context, self.spans)  # says at once when there are more gaps than marks
+        windows = RandomWindows(tokens, training.batch_size, context - 1, self._config.seed)
+        return _CorruptedWindows(self, windows, training.batch_size * context, self._config.seed)
+
+    def scores(self, model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
+        tensors = {name: torch.from_numpy(array).to(model.device) for name, array in batch.arrays.items()}
+        targets = tensors.pop("targets_BT")
+        return SequenceToSequenceStep(model).logits(**tensors), targets
+
+    def validation(self, tokens: npt.NDArray[np.integer], limit_tokens: int) -> Iterator[Batch]:
+        generator = np.random.Generator(np.random.PCG64(SEED))
+        for rows_BL in validation_windows(tokens, self._config.data.context_length, limit_tokens):
+            yield self.corrupt(rows_BL, generator)
+
+    def corrupt(self, texts_BL: npt.NDArray[np.int64], generator: np.random.Generator) -> Batch:
+        """Rows of text as a batch, gaps chosen by the generator."""
+        assert self.vocabulary.start_token is not None
+        source_BS, targets_BT = corrupt(texts_BL, self.spans, self.ids, generator)
+        inputs_BT = decoder_inputs(targets_BT, self.vocabulary.start_token)
+        arrays = {"source_BS": source_BS, "inputs_BT": inputs_BT, "targets_BT": targets_BT}
+        return Batch(arrays, texts_BL.size, targets_BT.size)
+
+
+class _CorruptedWindows:
+    def __init__(self, objective: SpanObjective, windows: RandomWindows, tokens_per_batch: float, seed: int) -> None:
+        self._objective = objective
+        self._windows = windows
+        self._generator = np.random.Generator(np.random.PCG64((seed, 1)))
+        self.tokens_per_batch = tokens_per_batch
+
+    def next(self) -> Batch:
+        return self._objective.corrupt(self._windows.next_windows(), self._generator)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"windows": self._windows.state_dict(), "cutting": generator_to_json(self._generator)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._windows.load_state_dict(state["windows"])
+        generator_from_json(self._generator, state["cutting"])
