@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from llm_core.config.model import GRUConfig, LSTMConfig, ModelConfig, RNNConfig, TransformerConfig
+from llm_core.config.model import GRUConfig, LSTMConfig, MinGRUConfig, ModelConfig, RNNConfig, TransformerConfig
 from llm_core.config.presets import presets
 from llm_core.models.registry import build_model
 from llm_core.objectives.train_step import TrainStep
@@ -18,6 +18,8 @@ SMALL: dict[str, ModelConfig] = {
     "rnn-sigmoid": RNNConfig(num_layers=2, hidden_size=16, nonlinearity="sigmoid"),
     "gru": GRUConfig(num_layers=2, hidden_size=16, embedding_size=8),
     "lstm": LSTMConfig(num_layers=2, hidden_size=16),
+    "mingru": MinGRUConfig(num_layers=2, hidden_size=16),
+    "mingru-tied": MinGRUConfig(num_layers=1, hidden_size=16, tie_embeddings=True),
     "transformer": TransformerConfig(num_layers=2, num_heads=4, num_kv_heads=2, hidden_size=16),
     "transformer-attention-only": TransformerConfig(num_layers=2, num_heads=2, hidden_size=16, feed_forward_size=0),
     "transformer-untied": TransformerConfig(num_layers=1, num_heads=2, hidden_size=16, tie_embeddings=False),

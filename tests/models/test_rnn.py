@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from llm_core.config.errors import UserError
-from llm_core.config.model import GRUConfig, LSTMConfig, RNNConfig
+from llm_core.config.model import GRUConfig, LSTMConfig, MinGRUConfig, RNNConfig
+from llm_core.models.interface import Memory
 from llm_core.models.rnn import RecurrentModel
 from llm_core.models.tap import RecordingTap
 
@@ -17,6 +18,7 @@ CONFIGS = {
     "sigmoid": RNNConfig(num_layers=2, hidden_size=U, nonlinearity="sigmoid"),
     "gru": GRUConfig(num_layers=2, hidden_size=U),
     "lstm": LSTMConfig(num_layers=2, hidden_size=U),
+    "mingru": MinGRUConfig(num_layers=2, hidden_size=U),
 }
 
 
@@ -70,7 +72,11 @@ def test_replayed_gates_end_in_the_kernels_output(name: str) -> None:
     output = model(torch.randint(V, (2, 9)), state=warm, tap=tap)
     for layer in range(2):
         torch.testing.assert_close(tap.gate_values[layer]["state"], tap.hiddens[layer], atol=1e-9, rtol=0)
-    names = {"gru": {"state", "r", "z", "n"}, "lstm": {"state", "cell", "i", "f", "g", "o"}}.get(name, {"state"})
+    names = {
+        "gru": {"state", "r", "z", "n"},
+        "lstm": {"state", "cell", "i", "f", "g", "o"},
+        "mingru": {"state", "z", "n"},
+    }.get(name, {"state"})
     assert set(tap.gate_values[0]) == names
     if name == "lstm":
         torch.testing.assert_close(
@@ -101,6 +107,25 @@ def test_rows_of_unequal_length_read_as_if_alone(name: str, side: str) -> None:
         torch.testing.assert_close(after.hidden_BTD[row], expected, atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_documents_in_one_row_read_as_if_alone(name: str) -> None:
+    model = build(name)
+    tokens = torch.randint(V, (3, 10))
+    documents = torch.tensor([[0] * 4 + [1] * 6, [7] * 10, [2] + [3] * 3 + [2] * 5 + [9]])
+    whole = model(tokens, documents_BT=documents)
+    for row, ends in enumerate(([4, 10], [10], [1, 4, 9, 10])):
+        for start, end in zip([0, *ends], ends, strict=False):
+            alone = model(tokens[row : row + 1, start:end])
+            torch.testing.assert_close(whole.hidden_BTD[row, start:end], alone.hidden_BTD[0], atol=1e-12, rtol=0)
+        torch.testing.assert_close(whole.state.hidden_LBU[:, row], alone.state.hidden_LBU[:, 0], atol=1e-12, rtol=0)
+    assert whole.state.lengths_B.tolist() == [6, 10, 1]
+    warm = model(torch.randint(V, (3, 4))).state
+    gone_on = model(tokens, documents_BT=documents, state=warm).hidden_BTD
+    expected = model(tokens[:, :1], state=warm).hidden_BTD
+    torch.testing.assert_close(gone_on[:, :1], expected, atol=1e-12, rtol=0)
+    torch.testing.assert_close(gone_on[0, 4:], whole.hidden_BTD[0, 4:], atol=1e-12, rtol=0)
+
+
 def test_gradients_pass_through_padded_rows() -> None:
     model = build("lstm")
     tokens = torch.randint(V, (2, 5))
@@ -127,7 +152,9 @@ def test_a_recurrent_network_has_no_longest_text() -> None:
 def test_what_needs_another_family_is_refused() -> None:
     model = build("lstm")
     zeros = torch.zeros(1, 4, dtype=torch.int64)
-    with pytest.raises(UserError, match="one unbroken stream"):
-        model(zeros, documents_BT=zeros)
+    with pytest.raises(UserError, match="fill their rows"):
+        model(zeros, documents_BT=zeros, padding_BT=zeros.bool())
+    with pytest.raises(UserError, match="no source text"):
+        model(zeros, memory=Memory(torch.zeros(1, 2, U), None))
     with pytest.raises(UserError, match="only its last state"):
         model(zeros).state.truncate(torch.tensor([2]))
