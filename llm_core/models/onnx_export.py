@@ -1,5 +1,7 @@
 """Recurrent networks as ONNX graphs, built node by node: Gather, RNN/GRU/LSTM, MatMul; batch and time free, states in and out.
 
+The minimal GRU, for which ONNX has no operator, is a product and a Scan over time.
+
 torch's own exporter unrolls an RNN to the length of its example and bakes the batch of an LSTM in (torch 2.13, measured); the graph
 is short enough to be written down. Needs the package `onnx`. Not here: Transformers, which go to Hugging Face's format or GGUF.
 
@@ -16,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from llm_core.config.model import GRUConfig, LSTMConfig, RNNConfig
+from llm_core.config.recurrent import GRUConfig, LSTMConfig, MinGRUConfig, RNNConfig
 from llm_core.models.rnn import RecurrentModel
 
 OPSET = 18
@@ -53,8 +55,12 @@ def onnx_graph(model: RecurrentModel) -> Any:
         *_split(helper, "hidden", num_layers),
         *(_split(helper, "cell", num_layers) if has_cell else []),
     ]
-    axis = numpy_helper.from_array(np.array([1], dtype=np.int64), "direction_axis")
+    axis_name, axis = ("first_axis", 0) if isinstance(config, MinGRUConfig) else ("direction_axis", 1)
     for index, layer in enumerate(model.layers):
+        if isinstance(config, MinGRUConfig):
+            tensors |= _minimal_gru_arrays(layer, index)
+            nodes += _minimal_gru_nodes(helper, index, config.hidden_size)
+            continue
         for name, array in _layer_arrays(config, layer).items():
             tensors[f"{name}_{index}"] = array
         inputs = [f"layer_{index}", f"W_{index}", f"R_{index}", f"B_{index}", "", f"hidden_{index}"]
@@ -88,7 +94,10 @@ def onnx_graph(model: RecurrentModel) -> Any:
             helper.make_tensor_value_info("logits", number, ["batch", "time", model.vocabulary_size]),
             *(helper.make_tensor_value_info(f"last_{state}", number, shape) for state in states),
         ],
-        [*(numpy_helper.from_array(array, name) for name, array in tensors.items()), axis],
+        [
+            *(numpy_helper.from_array(array, name) for name, array in tensors.items()),
+            numpy_helper.from_array(np.array([axis], dtype=np.int64), axis_name),
+        ],
     )
     return helper.make_model(
         graph,
@@ -102,6 +111,43 @@ def _split(helper: Any, state: str, num_layers: int) -> list[Any]:
     """One state for each layer: `hidden_0`, `hidden_1`, …"""
     names = [f"{state}_{index}" for index in range(num_layers)]
     return [helper.make_node("Split", [state], names, axis=0, num_outputs=num_layers)]
+
+
+def _minimal_gru_arrays(layer: nn.Module, index: int) -> dict[str, Array]:
+    weights = {name: _array(parameter) for name, parameter in layer.named_parameters()}
+    return {f"W_{index}": weights["weight_ih_l0"].T.copy(), f"B_{index}": weights["bias_ih_l0"]}
+
+
+def _minimal_gru_nodes(helper: Any, index: int, width: int) -> list[Any]:
+    """z and n for all steps at once, then h + z · (n - h) step by step."""
+    number = 1  # TensorProto.FLOAT
+    row = ["batch", width]
+    step = helper.make_graph(
+        [
+            helper.make_node("Sub", ["content", "old"], ["change"]),
+            helper.make_node("Mul", ["gate", "change"], ["written"]),
+            helper.make_node("Add", ["old", "written"], ["new"]),
+            helper.make_node("Identity", ["new"], ["shown"]),
+        ],
+        f"minimal_gru_step_{index}",
+        [helper.make_tensor_value_info(name, number, row) for name in ("old", "gate", "content")],
+        [helper.make_tensor_value_info(name, number, row) for name in ("new", "shown")],
+    )
+    return [
+        helper.make_node("MatMul", [f"layer_{index}", f"W_{index}"], [f"product_{index}"]),
+        helper.make_node("Add", [f"product_{index}", f"B_{index}"], [f"projected_{index}"]),
+        helper.make_node("Split", [f"projected_{index}"], [f"opening_{index}", f"n_{index}"], axis=-1, num_outputs=2),
+        helper.make_node("Sigmoid", [f"opening_{index}"], [f"z_{index}"]),
+        helper.make_node("Squeeze", [f"hidden_{index}", "first_axis"], [f"old_{index}"]),
+        helper.make_node(
+            "Scan",
+            [f"old_{index}", f"z_{index}", f"n_{index}"],
+            [f"new_{index}", f"layer_{index + 1}"],
+            num_scan_inputs=2,
+            body=step,
+        ),
+        helper.make_node("Unsqueeze", [f"new_{index}", "first_axis"], [f"last_hidden_{index}"]),
+    ]
 
 
 def _operator(config: RNNConfig | GRUConfig | LSTMConfig) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from llm_core.config.model import GRUConfig, LSTMConfig, RNNConfig
+from llm_core.config.model import GRUConfig, LSTMConfig, MinGRUConfig, RecurrentConfig, RNNConfig
 from llm_core.models.onnx_export import export_onnx
 from llm_core.models.rnn import RecurrentModel
 from llm_core.models.state import RecurrentState
@@ -21,11 +21,15 @@ CONFIGS = {
     "rnn sigmoid": RNNConfig(num_layers=2, hidden_size=12, nonlinearity="sigmoid"),
     "gru": GRUConfig(num_layers=2, hidden_size=12, embedding_size=7),
     "lstm": LSTMConfig(num_layers=3, hidden_size=12),
-    "lstm tied, dropout": LSTMConfig(num_layers=1, hidden_size=12, tie_embeddings=True, dropout=0.5),
+    "mingru": MinGRUConfig(num_layers=3, hidden_size=12, embedding_size=7),
+    "mingru tied": MinGRUConfig(num_layers=1, hidden_size=12, tie_embeddings=True),
+    "lstm tied, dropout": LSTMConfig(
+        num_layers=1, hidden_size=12, tie_embeddings=True, dropout=0.5, weight_drop=0.5, locked_dropout=0.5
+    ),
 }
 
 
-def wide(config: RNNConfig | GRUConfig | LSTMConfig, seed: int) -> RecurrentModel:
+def wide(config: RecurrentConfig, seed: int) -> RecurrentModel:
     model = RecurrentModel(config, V, 64)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
