@@ -18,13 +18,12 @@ from llm_core.config.errors import UserError
 from llm_core.config.run import user_error
 from llm_core.config.sampling import SamplingConfig
 from llm_core.generation.decoding import starting_tokens
-from llm_core.generation.likelihood import target_losses
+from llm_core.generation.opening import OpenedModel
+from llm_core.generation.prompts import ready_to_write
 from llm_core.generation.sampling import compare_candidates
-from llm_core.generation.text_model import NeuralTextModel
 from llm_core.inspection.influence import influence_map
 from llm_core.inspection.overview import attention_overview
 from llm_core.inspection.units import recurrent_units
-from llm_core.models.loading import LoadedModel
 from llm_core.workspace.paths import Workspace
 
 METHODS = frozenset({"ping", "start", "poll", "stop", "next_token", "attention", "influence", "units", "score"})
@@ -45,7 +44,7 @@ class Methods:
     def start(self, run_id: str, step: int | None, prompt: str, settings: dict[str, Any]) -> dict[str, Any]:
         """Begin to write."""
         loaded, at_step = self.models.get(run_id, step)
-        tokens = loaded.tokenizer.encode(_bounded(prompt))
+        model, tokens = ready_to_write(loaded, _bounded(prompt))
         chosen = _settings(settings)
         asked = {
             "run_id": run_id,
@@ -54,7 +53,6 @@ class Methods:
             "prompt": prompt,
             "settings": chosen.model_dump(mode="json"),
         }
-        model = NeuralTextModel(loaded.model, loaded.tokenizer)
         return {"id": self.generations.start(model, tokens, chosen, asked)}
 
     def poll(self, id: str, after: int = 0) -> dict[str, Any]:
@@ -69,8 +67,9 @@ class Methods:
     def next_token(self, run_id: str, step: int | None, prompt: str, settings: dict[str, Any]) -> dict[str, Any]:
         """The likeliest next tokens, before and after the settings."""
         loaded, at_step = self.models.get(run_id, step)
-        tokens = loaded.tokenizer.encode(_bounded(prompt)) or starting_tokens(loaded.tokenizer)
-        logits_V = NeuralTextModel(loaded.model, loaded.tokenizer).start(len(tokens)).read(tokens)
+        model, tokens = ready_to_write(loaded, _bounded(prompt))
+        tokens = tokens or starting_tokens(loaded.tokenizer)
+        logits_V = model.start(len(tokens)).read(tokens)
         candidates = compare_candidates(logits_V, set(tokens), _settings(settings))
         return {
             "step": at_step,
@@ -89,10 +88,11 @@ class Methods:
     def attention(self, run_id: str, step: int | None, text: str, layer: int = 0) -> dict[str, Any]:
         """All heads small, one layer's exactly, measures of all."""
         loaded, at_step = self.models.get(run_id, step)
-        if loaded.model.is_recurrent:
+        network = loaded.require_network()
+        if network.is_recurrent:
             raise UserError("A recurrent network has no attention", remedy="Look at its influence map and its units")
         tokens = _inspected(loaded, text)
-        overview = attention_overview(loaded.model, tokens, layer)
+        overview = attention_overview(network, tokens, layer)
         return {
             "step": at_step,
             "tokens": _names(loaded, tokens),
@@ -108,14 +108,14 @@ class Methods:
         """How much each token moves each later prediction."""
         loaded, at_step = self.models.get(run_id, step)
         tokens = _inspected(loaded, text)
-        weights_TT = influence_map(loaded.model, tokens)
+        weights_TT = influence_map(loaded.require_network(), tokens)
         return {"step": at_step, "tokens": _names(loaded, tokens), "weights": weights_TT}
 
     def units(self, run_id: str, step: int | None, text: str) -> dict[str, Any]:
         """Hidden units of a recurrent network over the text."""
         loaded, at_step = self.models.get(run_id, step)
         tokens = _inspected(loaded, text)
-        units = recurrent_units(loaded.model, tokens)
+        units = recurrent_units(loaded.require_network(), tokens)
         return {
             "step": at_step,
             "tokens": _names(loaded, tokens),
@@ -128,7 +128,7 @@ class Methods:
         """How likely a text is, token by token."""
         loaded, at_step = self.models.get(run_id, step)
         tokens = loaded.tokenizer.encode(_bounded(text))
-        losses = np.concatenate(list(target_losses(loaded.model, np.array(tokens))))
+        losses = np.concatenate(list(loaded.text_model().target_nats(np.array(tokens))))
         probabilities = [None, *np.exp(-losses.astype(np.float64)).tolist()]
         return {
             "step": at_step,
@@ -140,14 +140,15 @@ class Methods:
         }
 
 
-def _names(loaded: LoadedModel, tokens: list[int]) -> list[str]:
+def _names(loaded: OpenedModel, tokens: list[int]) -> list[str]:
     return [loaded.tokenizer.token_text(token) for token in tokens]
 
 
-def _inspected(loaded: LoadedModel, text: str) -> list[int]:
+def _inspected(loaded: OpenedModel, text: str) -> list[int]:
     limit = MAXIMUM_INSPECTED_TOKENS
-    if not loaded.model.is_recurrent:
-        limit = min(limit, loaded.model.context_length)
+    network = loaded.require_network()
+    if not network.is_recurrent:
+        limit = min(limit, network.context_length)
     tokens = loaded.tokenizer.encode(_bounded(text))
     if not 2 <= len(tokens) <= limit:
         is_long = len(tokens) > limit

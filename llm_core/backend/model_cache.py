@@ -1,6 +1,6 @@
 """Checkpoints in memory, for as long as they are on disk as they were when they were read.
 
-Not here: reading one (`llm_core.models.loading`), who asks (`inference_server.py`).
+Not here: reading one (`llm_core.generation.opening`), who asks (`inference_server.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_core.config.errors import UserError
-from llm_core.models.loading import LoadedModel, load_checkpoint_model
+from llm_core.generation.opening import OpenedModel, open_model
 from llm_core.workspace.checkpoints import MANIFEST, OPTIMIZER, find_checkpoint
 from llm_core.workspace.json_files import read_json
 from llm_core.workspace.paths import Workspace
@@ -26,7 +26,7 @@ Fingerprint = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class _Kept:
-    loaded: LoadedModel
+    loaded: OpenedModel
     fingerprint: Fingerprint
 
 
@@ -39,7 +39,7 @@ class ModelCache:
         self._kept: OrderedDict[Path, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, run_id: str, step: int | None) -> tuple[LoadedModel, int]:
+    def get(self, run_id: str, step: int | None) -> tuple[OpenedModel, int]:
         """The model of a checkpoint and its step; None takes the newest there is at this moment.
 
         Raises:
@@ -63,7 +63,7 @@ class ModelCache:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def _load(self, path: Path) -> LoadedModel:
+    def _load(self, path: Path) -> OpenedModel:
         self.forget_deleted()
         with self._lock:
             kept = self._kept.get(path)
@@ -71,7 +71,7 @@ class ModelCache:
                 fingerprint = fingerprint_of(
                     path
                 )  # before the weights: should they change meanwhile, they are read again
-                kept = _Kept(load_checkpoint_model(path), fingerprint)
+                kept = _Kept(open_model(path), fingerprint)
                 self._kept[path] = kept
             self._kept.move_to_end(path)
             while len(self._kept) > 1 and sum(map(_size_bytes, self._kept.values())) > self._budget_bytes:
@@ -87,4 +87,4 @@ def fingerprint_of(path: Path) -> Fingerprint:
 
 
 def _size_bytes(kept: _Kept) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in kept.loaded.model.state_dict().values())
+    return kept.loaded.size_bytes

@@ -32,7 +32,7 @@ from llm_core.training.checkpoint_state import checkpoint_writers, restore_train
 from llm_core.training.loop import TrainResult, train
 from llm_core.training.measurement import measure
 from llm_core.training.observers import Instruction, LogPoint, Observer
-from llm_core.training.samples import default_prompts, write_samples
+from llm_core.training.samples import write_samples
 from llm_core.training.trainer import Trainer
 from llm_core.workspace.checkpoints import (
     checkpoint_path,
@@ -250,11 +250,14 @@ class _Recorder(Observer):
         self._train_loss: float | None = None
         self._attempt_tokens = 0
         self._attempt_seconds = 0.0
-        self._prompts: tuple[str, ...] | None = None
 
     def on_log(self, trainer: Trainer, point: LogPoint) -> None:
         report = point.report
-        values = {self._words(trainer).train_key: report.loss, "grad_norm": report.grad_norm, "learning_rate": report.learning_rate}
+        values = {
+            self._words(trainer).train_key: report.loss,
+            "grad_norm": report.grad_norm,
+            "learning_rate": report.learning_rate,
+        }
         if point.tokens_per_second is not None:
             values["tokens_per_second"] = point.tokens_per_second
         for key, value in values.items():
@@ -311,13 +314,12 @@ class _Recorder(Observer):
         self._writer.commit()
 
     def on_sample(self, trainer: Trainer) -> None:
-        tokenizer = self._tokens.tokenizer
-        if self._prompts is None:
-            start = tokenizer.decode(self._tokens.validation[:64].tolist())
-            self._prompts = trainer.config.training.sample_prompts or default_prompts(tokenizer, start)
-        temperature = trainer.config.training.sample_temperature
-        for sample in write_samples(trainer, tokenizer, self._prompts):
-            data = {"seed": sample.seed, "temperature": temperature}
+        training = trainer.config.training
+        samples = write_samples(trainer, self._tokens.tokenizer, self._tokens.validation, training.sample_prompts)
+        for sample in samples:
+            data = {"seed": sample.seed, "temperature": training.sample_temperature}
+            if sample.expected:
+                data |= {"expected": sample.expected}
             self._writer.sample(trainer.step, sample.prompt, sample.text, data)
         self._writer.commit()
 

@@ -18,7 +18,7 @@ from llm_core.workspace.registry import Registry
 from llm_core.workspace.runs import run_folder
 
 if TYPE_CHECKING:
-    from llm_core.models.loading import LoadedModel
+    from llm_core.generation.opening import OpenedModel
 
 
 def add_verbs(verbs: Any) -> None:
@@ -47,14 +47,14 @@ def add_verbs(verbs: Any) -> None:
         parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
 
 
-def _load(options: argparse.Namespace) -> tuple[Workspace, LoadedModel]:
-    from llm_core.models.loading import load_checkpoint_model
+def _load(options: argparse.Namespace) -> tuple[Workspace, OpenedModel]:
+    from llm_core.generation.opening import open_model
 
     workspace = open_workspace(options.workspace)
     with Registry(workspace) as registry:
         record = registry.find(options.run)
     checkpoint = find_checkpoint(run_folder(workspace, record.id), options.step)
-    return workspace, load_checkpoint_model(checkpoint.path)
+    return workspace, open_model(checkpoint.path)
 
 
 def _sampling(options: argparse.Namespace) -> SamplingConfig:
@@ -76,12 +76,12 @@ def _sampling(options: argparse.Namespace) -> SamplingConfig:
 def generate_text(options: argparse.Namespace) -> int:
     """Write, streaming to the terminal unless --json."""
     from llm_core.generation.decoding import Generation
-    from llm_core.generation.text_model import NeuralTextModel
+    from llm_core.generation.prompts import ready_to_write
 
     settings = _sampling(options)
-    _, loaded = _load(options)
-    tokens = loaded.tokenizer.encode(options.prompt)
-    generation = Generation(NeuralTextModel(loaded.model, loaded.tokenizer), tokens, settings)
+    _, opened = _load(options)
+    model, tokens = ready_to_write(opened, options.prompt)
+    generation = Generation(model, tokens, settings)
     shown = 0
     if not options.json:
         print(options.prompt, end="", flush=True)
@@ -110,19 +110,20 @@ def score_text(options: argparse.Namespace) -> int:
     """Likelihood of a file, or of a split of the run's own text."""
     import numpy as np
 
-    from llm_core.generation.likelihood import likelihood
+    from llm_core.generation.likelihood import sum_losses
     from llm_core.text.tokens import find_tokens
 
     text = "" if options.file is None else _read_text(options.file)
-    workspace, loaded = _load(options)
+    workspace, opened = _load(options)
+    model = opened.text_model()
     if options.split:
-        found = find_tokens(workspace, loaded.config.data)
+        found = find_tokens(workspace, opened.config.data)
         if found is None:
             raise UserError("The run's own text is no longer cut into tokens here", remedy="Give the text with --file")
         tokens = found.train if options.split == "train" else found.validation
     else:
-        tokens = np.array(loaded.tokenizer.encode(text), dtype=np.int64)
-    result = likelihood(loaded.model, tokens, loaded.tokenizer, stride=options.stride)
+        tokens = np.array(opened.tokenizer.encode(text), dtype=np.int64)
+    result = sum_losses(model.target_nats(tokens, stride=options.stride), tokens, opened.tokenizer)
     values = {
         "nats": result.nats,
         "tokens": result.tokens,

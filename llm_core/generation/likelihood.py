@@ -76,7 +76,7 @@ def likelihood(
         tokens: the whole sequence, at least two tokens; nothing is added at either end. A memory map is read piece by piece.
         stride: distance between windows, 1 to the context length (the default); ignored by recurrent networks.
         limit_tokens: count only this many targets from the start; 0 counts all.
-        unknown_tokens: how many tokens stand for characters that the tokenizer does not know.
+        unknown_tokens: how many tokens stand for text that the tokenizer does not know, beside those that are its `unknown_id`.
 
     Raises:
         UserError: fewer than two tokens, or a stride out of bounds.
@@ -92,11 +92,13 @@ def sum_losses(
     """Add up the losses of `tokens[1:]`, given in order in pieces of any length; for any TextModel's `target_nats`."""
     byte_lengths = tokenizer.byte_lengths()
     special_ids = np.array(sorted(tokenizer.special_ids), dtype=np.int64)
+    unknown_id = -1 if tokenizer.unknown_id is None else tokenizer.unknown_id
     nats, special_nats, num_bytes, counted = 0.0, 0.0, 0, 0
     for piece in losses:
         targets = np.asarray(tokens[counted + 1 : counted + 1 + len(piece)], dtype=np.int64)
         nats += float(piece.sum(dtype=np.float64))
         special_nats += float(piece[np.isin(targets, special_ids)].sum(dtype=np.float64))
+        unknown_tokens += int((targets == unknown_id).sum())
         num_bytes += int(byte_lengths[targets].sum(dtype=np.int64))
         counted += len(piece)
     assert counted == len(tokens) - 1, "every token after the first is a target exactly once"
@@ -113,9 +115,14 @@ def target_losses(model: LanguageModel, tokens: Tokens, *, stride: int | None = 
     stride = context if stride is None else stride
     if not 1 <= stride <= context:
         raise UserError("The stride is out of bounds", value=stride, limit=f"1 to {context}, the model's context")
+    check_scorable(tokens)
+    yield from _stream_losses(model, tokens) if model.is_recurrent else _window_losses(model, tokens, stride)
+
+
+def check_scorable(tokens: Tokens) -> None:
+    """Raise UserError for a text in which no token stands after another."""
     if len(tokens) < 2:
         raise UserError("The text is too short to be scored", value=f"{len(tokens)} tokens", limit="at least 2 tokens")
-    yield from _stream_losses(model, tokens) if model.is_recurrent else _window_losses(model, tokens, stride)
 
 
 def _stream_losses(model: LanguageModel, tokens: Tokens) -> Iterator[Losses]:

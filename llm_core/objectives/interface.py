@@ -87,6 +87,6 @@ class FillingObjective(Objective, Protocol):
         """Logits (..., V) at the places that are scored, and their targets, on the model's device."""
         ...
 
-    def validation(self, tokens: npt.NDArray[np.integer], limit_tokens: int) -> Iterator[Batch]:
+    def validation(self, tokens: TokenVector, limit_tokens: int) -> Iterator[Batch]:
         """The same batches each time: the text from its start to its end, or about so many tokens of it (0: all)."""
         ...

@@ -59,7 +59,7 @@ class MaskedObjective:
         targets = tensors.pop("targets_BM")
         return MaskedStep(model).logits(**tensors), targets
 
-    def validation(self, tokens: npt.NDArray[np.integer], limit_tokens: int) -> Iterator[Batch]:
+    def validation(self, tokens: TokenVector, limit_tokens: int) -> Iterator[Batch]:
         generator = np.random.Generator(np.random.PCG64(SEED))
         for rows_BT in validation_windows(tokens, self._config.data.context_length, limit_tokens):
             yield self.hide(rows_BT, generator)

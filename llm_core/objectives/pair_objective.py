@@ -43,7 +43,7 @@ class PairObjective:
         targets = tensors.pop("targets_BT")
         return SequenceToSequenceStep(model).logits(**tensors), targets
 
-    def validation(self, tokens: npt.NDArray[np.integer], limit_tokens: int) -> Iterator[Batch]:
+    def validation(self, tokens: TokenVector, limit_tokens: int) -> Iterator[Batch]:
         """All pairs in their order, or as many from the start as have about so many tokens, at least one."""
         batch: list[Pair] = []
         read_tokens = 0

@@ -52,7 +52,7 @@ class SpanObjective:
         targets = tensors.pop("targets_BT")
         return SequenceToSequenceStep(model).logits(**tensors), targets
 
-    def validation(self, tokens: npt.NDArray[np.integer], limit_tokens: int) -> Iterator[Batch]:
+    def validation(self, tokens: TokenVector, limit_tokens: int) -> Iterator[Batch]:
         generator = np.random.Generator(np.random.PCG64(SEED))
         for rows_BL in validation_windows(tokens, self._config.data.context_length, limit_tokens):
             yield self.corrupt(rows_BL, generator)

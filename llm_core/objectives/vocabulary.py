@@ -19,6 +19,7 @@ from llm_core.config.objective import (
     ObjectiveConfig,
     SpanCorruptionConfig,
 )
+from llm_core.text.extended_tokenizer import ExtendedTokenizer
 from llm_core.text.tokenizer_interface import TextTokenizer
 
 _MASKS = ("[MASK]", "<mask>")
@@ -44,6 +45,7 @@ class ModelVocabulary:
     """What a decoder reads before the target; it fills the places of padding too."""
     first_mark: int | None = None
     """Stands for the first gap; the next gap has the id below."""
+    num_marks: int = 0
 
     @property
     def ordinary_ids(self) -> npt.NDArray[np.int64]:
@@ -95,7 +97,8 @@ def _with_objective(plain: ModelVocabulary, names: dict[str, int], objective: Ob
     if isinstance(objective, SpanCorruptionConfig) and first_mark is None:
         size += objective.num_sentinels
         first_mark = size - 1
-    return replace(plain, size=size, end_token=end, start_token=start, first_mark=first_mark)
+    num_marks = objective.num_sentinels if isinstance(objective, SpanCorruptionConfig) else 0
+    return replace(plain, size=size, end_token=end, start_token=start, first_mark=first_mark, num_marks=num_marks)
 
 
 def special_tokens(tokenizer: TextTokenizer) -> dict[str, int]:
@@ -105,3 +108,14 @@ def special_tokens(tokenizer: TextTokenizer) -> dict[str, int]:
 
 def _first(ids: dict[str, int], names: tuple[str, ...]) -> int | None:
     return next((ids[name] for name in names if name in ids), None)
+
+
+def extend_tokenizer(tokenizer: TextTokenizer, vocabulary: ModelVocabulary) -> TextTokenizer:
+    """The tokenizer with names for the ids that the objective added; itself where none were."""
+    if vocabulary.size <= tokenizer.vocabulary_size and vocabulary.end_token in (None, tokenizer.end_of_text_id):
+        return tokenizer
+    names = {vocabulary.mask_token: "[MASK]", vocabulary.end_token: "⟨end⟩", vocabulary.start_token: "⟨start⟩"}
+    if vocabulary.first_mark is not None:
+        names |= {vocabulary.first_mark - gap: f"⟨gap {gap + 1}⟩" for gap in range(vocabulary.num_marks)}
+    known = {token_id: name for token_id, name in names.items() if token_id is not None}
+    return ExtendedTokenizer(tokenizer, known, vocabulary.size, vocabulary.end_token)

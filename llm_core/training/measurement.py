@@ -15,12 +15,13 @@ import torch
 
 from llm_core.config.run import RunConfig
 from llm_core.generation.evaluation_mode import evaluation_mode
-from llm_core.generation.likelihood import Losses, Tokens, sum_losses, target_losses
+from llm_core.generation.likelihood import Losses, sum_losses, target_losses
 from llm_core.models.interface import LanguageModel
 from llm_core.objectives.causal import summed_cross_entropy
 from llm_core.objectives.interface import Batch, FillingObjective
 from llm_core.objectives.train_step import CausalObjective
 from llm_core.objectives.words import objective_words
+from llm_core.text.batches import TokenVector
 from llm_core.text.tokenizer_interface import TextTokenizer
 
 
@@ -28,7 +29,7 @@ def measure(
     config: RunConfig,
     objective: CausalObjective | FillingObjective,
     model: LanguageModel,
-    tokens: Tokens,
+    tokens: TokenVector,
     tokenizer: TextTokenizer,
     *,
     limit_tokens: int = 0,

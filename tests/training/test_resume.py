@@ -104,8 +104,7 @@ def test_looking_on_changes_nothing(family: str) -> None:
             measure(trainer.config, trainer.objective, trainer.model, TOKENS, TOKENIZER)
 
         def on_sample(self, trainer: Trainer) -> None:
-            if trainer.config.objective.kind == "causal":
-                write_samples(trainer, TOKENIZER, ("abc",))
+            assert write_samples(trainer, TOKENIZER, TOKENS, ("abc",))
 
     alone, alone_losses = trainer_of(config_of(family)), Losses()
     train(alone, [alone_losses])
