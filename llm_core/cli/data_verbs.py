@@ -24,6 +24,11 @@ def add_verbs(verbs: Any) -> None:
     add.add_argument("--hub-split", metavar="SPLIT", help="which part of it (default: train)")
     add.add_argument("--hub-config", metavar="CONFIG", help="for data sets that have several configurations")
     add.add_argument("--column", help="the column that holds the text (tables)")
+    add.add_argument(
+        "--target-column",
+        metavar="COLUMN",
+        help="the column that holds the answers: every row becomes a pair, for sequence-to-sequence training",
+    )
     add.add_argument("--separator", help="cut text into documents wherever this occurs (\\n and \\t are understood)")
     add.add_argument("--keep-line-ends", action="store_true", help="leave CRLF as it is")
     add.add_argument("--nfc", action="store_true", help="compose characters (Unicode NFC)")
@@ -52,6 +57,7 @@ def add_data(options: argparse.Namespace) -> int:
                 "id": record.id,
                 "name": record.name,
                 "documents": record.documents,
+                "is_pairs": record.is_pairs,
                 "characters": record.characters,
                 "bytes": record.bytes,
                 "existing": record.existing,
@@ -60,7 +66,8 @@ def add_data(options: argparse.Namespace) -> int:
         )
         return 0
     word = "was there already" if record.existing else "is ready"
-    print(f"{record.name} {word}: {record.characters:,} characters, {record.documents:,} documents. Id {record.id}.")
+    what = "pairs" if record.is_pairs else "documents"
+    print(f"{record.name} {word}: {record.characters:,} characters, {record.documents:,} {what}. Id {record.id}.")
     if warning is not None:
         print(warning)
     return 0
@@ -79,6 +86,7 @@ def list_data(options: argparse.Namespace) -> int:
                     "name": record.name,
                     "builtin": record.builtin,
                     "documents": record.documents,
+                    "is_pairs": record.is_pairs,
                     "characters": record.characters,
                     "bytes": record.bytes,
                 }
@@ -87,11 +95,15 @@ def list_data(options: argparse.Namespace) -> int:
         )
         return 0
     rows = [
-        (record.name, record.id, record.characters, record.documents, size(record.bytes) if record.bytes else None)
+        (record.name, record.id, record.characters, _documents(record), size(record.bytes) if record.bytes else None)
         for record in records
     ]
     print_table(("name", "id", "characters", "documents", "size"), rows)
     return 0
+
+
+def _documents(record: Any) -> int | str:
+    return f"{record.documents:,} pairs" if record.is_pairs and record.materialised else record.documents
 
 
 def _import_options(options: argparse.Namespace) -> Any:
@@ -104,6 +116,7 @@ def _import_options(options: argparse.Namespace) -> Any:
     return ImportOptions(
         **given,
         text_column=options.column or "",
+        target_column=options.target_column or "",
         hub_split=options.hub_split or "train",
         hub_configuration=options.hub_config or "",
         cleaning=CleaningOptions(

@@ -1,4 +1,4 @@
-"""Texts that are always there, without a download: two from Python's own documentation and source, three made up.
+"""Texts that are always there, without a download: two from Python's own documentation and source, four made up.
 
 The Python texts are those of the Python that runs, so they differ between its versions; the content hash of the stored
 text says which it is. Not here: storing them (`library.py`), how the made-up ones are made (`synthetic.py`).
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from llm_core.config.errors import NotFound
 from llm_core.text import synthetic
+from llm_core.text.pairs import join_pair
 
 LARGEST_SOURCE_BYTES = 4_000_000
 
@@ -42,6 +43,7 @@ class BuiltinCorpus:
     look_for: str
     """What to look for inside a model that has learned it."""
     depends_on_python: bool
+    is_pairs: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,19 @@ def _recipes() -> dict[str, _Recipe]:
                 depends_on_python=False,
             ),
             lambda: iter(["".join(synthetic.addition_lines())]),
+        ),
+        _Recipe(
+            BuiltinCorpus(
+                "synthetic-reversal",
+                "Reversed words",
+                "Pairs for sequence-to-sequence training: a random word of 3 to 10 letters, and the same word backwards.",
+                "Cross attention: the first letter of the answer looks at the last of the source, the next one at the letter before "
+                "it, so the map shows one slanted line that runs against the reading direction. No word occurs twice, so a right "
+                "answer in the validation part was worked out, not remembered.",
+                depends_on_python=False,
+                is_pairs=True,
+            ),
+            lambda: (join_pair(word, backwards) for word, backwards in synthetic.reversal_pairs()),
         ),
     ]
     return {recipe.corpus.id: recipe for recipe in recipes}

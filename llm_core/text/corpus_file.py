@@ -1,8 +1,9 @@
 """An imported text at rest: `text.arrow` with its characters, `documents.arrow` with one row a document.
 
 Arrow IPC files are read through a memory map, so any document is found without reading the others. Rows of `text.arrow`
-hold at most ROW_CHARACTERS characters; all rows of a document but its last hold exactly so many. Not here: names and
-metadata (`library.py`), which documents are kept for validation (`splits.py`).
+hold at most ROW_CHARACTERS characters; all rows of a document but its last hold exactly so many. A pair is one document, its
+separator stored but not counted. Not here: names and metadata (`library.py`), which documents are kept for validation
+(`splits.py`).
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ def write_corpus(folder: Path, parts: Iterable[DocumentPart], statistics: Statis
                     data = row.encode("utf-8")
                     content.update(data)
                     open_document.hash.update(data)
-                    open_document.characters += len(row)
-                    open_document.size_bytes += len(data)
-                    statistics.add(row, len(data))
+                    characters, size_bytes = statistics.add(row, len(data))
+                    open_document.characters += characters
+                    open_document.size_bytes += size_bytes
                     texts.append((statistics.documents, row), len(data))
                 open_document.rest = text[end:]
                 if part.ends:

@@ -44,6 +44,11 @@ class ImportOptions(Settings):
     text_column: str = setting(
         "", label="Text column", help="Which column of a table holds the text; empty takes `text`, or the only one."
     )
+    target_column: str = setting(
+        "",
+        label="Answer column",
+        help="Makes every row a pair, for sequence-to-sequence training: from the text column this one is to be written.",
+    )
     hub_configuration: str = setting("", label="Configuration", help="For data sets of the Hub that have several.")
     hub_split: str = setting("train", label="Hub split", help="Which part of a data set of the Hub is read.")
     cleaning: CleaningOptions = CleaningOptions()
@@ -60,6 +65,9 @@ class DatasetRecord(BaseModel):
     builtin: bool = False
     materialised: bool = True
     documents: int = 0
+    """Of a text of pairs: how many pairs."""
+    is_pairs: bool = False
+    """Whether every document is a source and a target (`pairs.py`)."""
     characters: int = 0
     bytes: int = 0
     content_hash: str = ""

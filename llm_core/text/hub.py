@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_core.config.errors import NotFound, UserError
+from llm_core.text.pairs import row_document
 from llm_core.text.progress import (
     READING_ROWS,
     CancelHook,
@@ -19,7 +20,7 @@ from llm_core.text.progress import (
     no_progress,
     stop_if_cancelled,
 )
-from llm_core.text.tables import choose_column
+from llm_core.text.tables import choose_columns
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _OLDEST_MAJOR = 4
@@ -28,17 +29,19 @@ _OLDEST_MAJOR = 4
 def read_hub(
     name: str,
     column: str,
+    target_column: str = "",
     *,
     configuration: str = "",
     split: str = "train",
     progress: ProgressHook = no_progress,
     cancelled: CancelHook = never_cancelled,
 ) -> Iterator[str]:
-    """The texts of one column of a data set on the Hub, streamed.
+    """The texts of one column of a data set on the Hub, or the pairs of two, streamed.
 
     Args:
         name: `owner/name`.
         column: its name; empty takes `text`, or the only column that holds text.
+        target_column: of the answers, where the rows are pairs; see `choose_columns`.
         configuration: for data sets that have several.
 
     Raises:
@@ -52,19 +55,19 @@ def read_hub(
     if Path(name).exists():  # the library would read that folder instead, whoever asks
         raise UserError("This is a folder on this machine", value=name, remedy="Import its files by path")
     rows = _open(name, configuration, split)
-    chosen = ""
+    chosen: tuple[str, ...] = ()
     for number, row in enumerate(rows, start=1):
         if not chosen:
-            chosen = choose_column(
-                [key for key, value in row.items() if isinstance(value, str)], column, name, every=row
-            )
+            texts = [key for key, value in row.items() if isinstance(value, str)]
+            chosen = choose_columns(texts, column, target_column, name, every=row)
         if number % 256 == 0:
             stop_if_cancelled(cancelled)
             progress(READING_ROWS, number, None)
-        value = row.get(chosen)
-        if value is not None and not isinstance(value, str):
-            raise UserError(f"Row {number:,} of {name} holds no text in “{chosen}”", remedy="Choose another column")
-        yield value or ""
+        cells = [row.get(key) or "" for key in chosen]
+        for key, cell in zip(chosen, cells, strict=True):
+            if not isinstance(cell, str):
+                raise UserError(f"Row {number:,} of {name} holds no text in “{key}”", remedy="Choose another column")
+        yield row_document(cells, chosen, f"Row {number:,} of {name}")
 
 
 def _open(name: str, configuration: str, split: str) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from llm_core.text import builtin
 from llm_core.text.cleaning import CleaningCounts, DocumentPart, clean
 from llm_core.text.dataset_record import DatasetRecord, ImportOptions, read_record, write_record
 from llm_core.text.folders import building, folder_bytes, publish, published, remove_folder
+from llm_core.text.pairs import FEWEST_PAIRS
 from llm_core.text.progress import (
     STORING_TEXT,
     WRITING_TEXT,
@@ -25,7 +26,7 @@ from llm_core.text.progress import (
     no_progress,
     stop_if_cancelled,
 )
-from llm_core.text.sources import read_source, source_hash, source_kind
+from llm_core.text.sources import check_pair_options, read_source, source_hash, source_kind
 from llm_core.text.splits import Split, check_split, plan_split
 from llm_core.text.statistics import StatisticsBuilder
 from llm_core.text.token_set import TokenMeta, read_meta
@@ -58,6 +59,7 @@ def import_corpus(
         Cancelled: `cancelled()` was True.
     """
     kind = source_kind(source, options)
+    check_pair_options(source, options)
     name = check_name(options.name or _default_name(source, kind))
     given_hash = source_hash(source, options, progress=progress, cancelled=cancelled)
     kept_options = options.model_copy(update={"kind": kind}).model_dump(exclude={"name"})
@@ -74,6 +76,7 @@ def import_corpus(
         source_hash=given_hash,
         source=shown_source,
         options=kept_options,
+        is_pairs=bool(options.target_column),
     )
     with building(workspace.datasets) as folder:
         record = _store(folder, template, parts, counts)
@@ -247,13 +250,20 @@ def _store(
 ) -> DatasetRecord:
     from llm_core.text.corpus_file import write_corpus
 
-    builder = StatisticsBuilder()
+    builder = StatisticsBuilder(is_pairs=template.is_pairs)
     content_hash = write_corpus(folder, parts, builder)
     if builder.documents == 0:
         raise UserError(
             "There is no text in it, only white space or nothing",
             value=template.source,
             remedy="Give a source with text",
+        )
+    if template.is_pairs and builder.documents < FEWEST_PAIRS:
+        raise UserError(
+            "One pair is not enough: one is learned from and another is kept for validation",
+            value=f"{builder.documents} pair in {template.source}",
+            limit=f"at least {FEWEST_PAIRS}",
+            remedy="Give a table with more rows",
         )
     statistics = builder.build().model_copy(
         update={
@@ -285,7 +295,8 @@ def _same_import(
     taken = [record for record in list_datasets(workspace) if name in (record.name, record.id, record.title)]
     if not taken:
         return None
-    if taken[0].source_hash == given_hash and taken[0].options == kept_options:
+    # A record from before there were pairs says nothing of them.
+    if taken[0].source_hash == given_hash and {"target_column": "", **taken[0].options} == kept_options:
         return taken[0].model_copy(update={"existing": True})
     raise NameTaken(
         "Another text has this name",
@@ -306,7 +317,13 @@ def _builtin_record(corpus: builtin.BuiltinCorpus, stored: DatasetRecord | None)
     # Words for people come from the program, not from the folder that an older version of it may have written.
     words = {"title": corpus.title, "sentence": corpus.sentence, "look_for": corpus.look_for}
     record = stored or DatasetRecord(
-        id=corpus.id, name=corpus.id, title=corpus.title, builtin=True, materialised=False, source="built in"
+        id=corpus.id,
+        name=corpus.id,
+        title=corpus.title,
+        builtin=True,
+        materialised=False,
+        source="built in",
+        is_pairs=corpus.is_pairs,
     )
     return record.model_copy(update=words)
 

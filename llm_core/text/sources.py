@@ -40,6 +40,31 @@ def source_kind(source: str | Path, options: ImportOptions) -> SourceKind:
     return options.kind if options.kind != "auto" else _KINDS.get(Path(source).suffix.lower(), "text")
 
 
+def check_pair_options(source: str | Path, options: ImportOptions) -> None:
+    """Raise UserError when an answer column is asked for together with what would take pairs apart, or of plain text."""
+    if not options.target_column:
+        return
+    if source_kind(source, options) in ("text", "paste"):
+        raise UserError(
+            "Only a table has an answer column, and this is plain text",
+            value=options.target_column,
+            limit=", ".join(_KINDS),
+            remedy="Give a table with a column of texts and a column of answers",
+        )
+    if options.cleaning.document_separator is not None:
+        raise UserError(
+            "A row with its answer is one pair and cannot be cut into documents",
+            value=repr(options.cleaning.document_separator),
+            remedy="Leave the separator empty, or choose no answer column",
+        )
+    if options.cleaning.duplicates == "line":
+        raise UserError(
+            "Dropping repeated lines would leave pairs with half of their text",
+            value=options.target_column,
+            remedy="Drop repetitions by document, which here means by pair",
+        )
+
+
 def read_source(
     source: str | Path,
     options: ImportOptions,
@@ -64,6 +89,7 @@ def read_source(
             read_hub(
                 str(source),
                 options.text_column,
+                options.target_column,
                 configuration=options.hub_configuration,
                 split=options.hub_split,
                 progress=progress,
@@ -73,14 +99,13 @@ def read_source(
     path = Path(source).expanduser()
     if kind == "text":
         return _one_document(read_text_file(path, progress=progress, cancelled=cancelled))
+    columns = (options.text_column, options.target_column)
     if kind == "jsonl":
-        return _whole_documents(read_json_lines(path, options.text_column, progress=progress, cancelled=cancelled))
+        return _whole_documents(read_json_lines(path, *columns, progress=progress, cancelled=cancelled))
     if kind == "parquet":
-        return _whole_documents(read_parquet(path, options.text_column, progress=progress, cancelled=cancelled))
+        return _whole_documents(read_parquet(path, *columns, progress=progress, cancelled=cancelled))
     delimiter = "\t" if kind == "tsv" else ","
-    return _whole_documents(
-        read_delimited(path, options.text_column, delimiter=delimiter, progress=progress, cancelled=cancelled)
-    )
+    return _whole_documents(read_delimited(path, *columns, delimiter=delimiter, progress=progress, cancelled=cancelled))
 
 
 def source_hash(

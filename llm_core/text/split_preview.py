@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_core.text.corpus_file import ROW_CHARACTERS, read_rows
+from llm_core.text.pair_preview import read_pairs
 from llm_core.text.splits import Side, Split, document_sides
 
 
@@ -20,6 +21,9 @@ class ShownDocument:
     """Counted from 1."""
     side: Side
     text: str
+    """In a text of pairs the source."""
+    target: str | None = None
+    """Only in a text of pairs."""
 
 
 def text_around_cut(folder: Path, split: Split, characters: int = 200) -> tuple[str, str]:
@@ -46,6 +50,12 @@ def first_documents(folder: Path, split: Split, count: int = 12, characters: int
             break
         if number < count or side not in chosen.values():
             chosen[number] = side
+    if split.is_pairs:
+        pairs = {number: read_pairs(folder, number, 1, characters)[0].texts for number in chosen}
+        return [
+            ShownDocument(number + 1, side, pairs[number].source, pairs[number].target)
+            for number, side in chosen.items()
+        ]
     return [
         ShownDocument(number + 1, side, next(read_rows(folder, number))[1][:characters])
         for number, side in chosen.items()

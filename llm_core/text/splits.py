@@ -15,6 +15,7 @@ import numpy as np
 
 from llm_core.config.errors import UserError
 from llm_core.text.dataset_record import DatasetRecord, read_alphabet
+from llm_core.text.pairs import PAIR_SEPARATOR
 
 Side = Literal["train", "validation"]
 
@@ -38,14 +39,17 @@ class Split:
     validation_documents: int
     train_characters: int
     validation_characters: int
+    is_pairs: bool = False
+    """Whether every document is a pair, a source and a target; each of the two is then ended on its own."""
 
 
 class SidePart(NamedTuple):
-    """A stretch of one document (or of one side of a single document)."""
+    """A stretch of one document (or of one side of a single document); in pairs, of a source or of a target."""
 
     side: Side
     text: str
     ends: bool
+    """Whether the document, source or target ends with it."""
 
 
 def plan_split(folder: Path, record: DatasetRecord, fraction: float) -> Split:
@@ -67,9 +71,11 @@ def plan_split(folder: Path, record: DatasetRecord, fraction: float) -> Split:
     limit = _hash_limit(folder, fraction)
     if limit == 0:
         raise UserError(
-            "Nothing can be kept for validation: all documents of this text are equal",
+            f"Nothing can be kept for validation: all {'pairs' if record.is_pairs else 'documents'} of this text are equal",
             value=record.name,
-            remedy="Import it with repetitions dropped, or as one document",
+            remedy="Bring more, different pairs"
+            if record.is_pairs
+            else "Import it with repetitions dropped, or as one document",
         )
     documents = characters = 0
     for hashes, lengths in document_hashes(folder):
@@ -77,7 +83,14 @@ def plan_split(folder: Path, record: DatasetRecord, fraction: float) -> Split:
         documents += int(is_validation.sum())
         characters += int(lengths[is_validation].sum())
     return Split(
-        False, limit, alphabet, record.documents - documents, documents, record.characters - characters, characters
+        False,
+        limit,
+        alphabet,
+        record.documents - documents,
+        documents,
+        record.characters - characters,
+        characters,
+        record.is_pairs,
     )
 
 
@@ -99,9 +112,12 @@ def check_split(folder: Path, record: DatasetRecord) -> Split:
 
 
 def short_for_context(split: Split, context_length: int) -> UserError | None:
-    """What to say of a text whose validation part, cut into characters, holds no window of this context; None if it does."""
+    """What to say of a text whose validation part, cut into characters, holds no window of this context; None if it does.
+
+    Pairs are read one by one, so no window has to be filled.
+    """
     tokens = window_tokens(split)
-    if tokens > context_length:
+    if split.is_pairs or tokens > context_length:
         return None
     return UserError(
         f"The part kept for validation is too short for one window of {context_length:,} tokens",
@@ -113,12 +129,12 @@ def short_for_context(split: Split, context_length: int) -> UserError | None:
 
 def window_tokens(split: Split) -> int:
     """How many tokens the validation part has when every character is one: the most that any window can be given."""
-    ends = 0 if split.is_one_document else split.validation_documents
+    ends = 0 if split.is_one_document else split.validation_documents * (2 if split.is_pairs else 1)
     return split.validation_characters + ends
 
 
 def split_parts(folder: Path, split: Split) -> Iterator[SidePart]:
-    """The whole text in its order, every stretch with its side."""
+    """The whole text in its order, every stretch with its side; the separator of pairs is in none of them."""
     from llm_core.text.corpus_file import read_parts
 
     if split.is_one_document:
@@ -135,6 +151,10 @@ def split_parts(folder: Path, split: Split) -> Iterator[SidePart]:
     side: Side | None = None
     for text, ends in read_parts(folder):
         side = side or next(sides)
+        if split.is_pairs:
+            *sources, text = text.split(PAIR_SEPARATOR)
+            for source in sources:
+                yield SidePart(side, source, True)
         yield SidePart(side, text, ends)
         if ends:
             side = None

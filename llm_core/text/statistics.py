@@ -1,5 +1,7 @@
 """What is counted while a text is brought in, in one pass and in bounded memory.
 
+In a text of pairs the character between source and target is no part of it: it ends a line and counts nowhere.
+
 Not here: counting tokens (`token_statistics.py`), the split (`corpus_file.py`).
 """
 
@@ -12,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from llm_core.text.digests import RepetitionShare
+from llm_core.text.pairs import PAIR_SEPARATOR
 
 _CODE_POINTS = 0x110000
 _WORDS_LISTED = 100
@@ -28,10 +31,21 @@ class LengthHistogram(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     unit: str
-    """`characters per document` or `characters per line`."""
+    """What is counted in which unit: `characters per document`, `per line`, `per source`, `per answer`."""
     edges: tuple[int, ...]
     """Bin i holds lengths from edges[i] to edges[i + 1] - 1."""
     counts: tuple[int, ...]
+
+
+class ColumnStatistics(BaseModel):
+    """The sources of a text of pairs, or its answers."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    characters: int
+    longest: int
+    """In characters."""
+    lengths: LengthHistogram
 
 
 class CorpusStatistics(BaseModel):
@@ -58,6 +72,9 @@ class CorpusStatistics(BaseModel):
     repeated_lines_share: float
     """Of the lines that are not empty."""
     is_repetition_sampled: bool
+    sources: ColumnStatistics | None = None
+    """Only in a text of pairs, whose documents are the pairs."""
+    targets: ColumnStatistics | None = None
     line_ends_changed: int = 0
     """CRLF written as LF."""
     dropped_empty_documents: int = 0
@@ -66,9 +83,16 @@ class CorpusStatistics(BaseModel):
 
 
 class StatisticsBuilder:
-    """Counts a text as it streams by: `add` every stretch of a document, `end_document` after each."""
+    """Counts a text as it streams by: `add` every stretch of a document, `end_document` after each.
 
-    def __init__(self) -> None:
+    Args:
+        is_pairs: whether each document is a source and a target with PAIR_SEPARATOR between them.
+    """
+
+    def __init__(self, *, is_pairs: bool = False) -> None:
+        self.is_pairs = is_pairs
+        self._columns = [_Column(), _Column()]
+        self._open_column = 0
         self.documents = 0
         self.characters = 0
         self.bytes = 0
@@ -86,8 +110,18 @@ class StatisticsBuilder:
         self._document_repetition = RepetitionShare()
         self._line_repetition = RepetitionShare()
 
-    def add(self, text: str, size_bytes: int) -> None:
-        """Count a stretch of the present document, which has `size_bytes` bytes in UTF-8."""
+    def add(self, text: str, size_bytes: int) -> tuple[int, int]:
+        """Count a stretch of the present document, which has `size_bytes` bytes in UTF-8.
+
+        Returns:
+            How many characters and bytes of it were counted: all of them but a pair's separator.
+        """
+        lines_of = text
+        if self.is_pairs:
+            self._count_columns(text)
+            size_bytes -= text.count(PAIR_SEPARATOR)
+            lines_of = text.replace(PAIR_SEPARATOR, "\n")
+            text = text.replace(PAIR_SEPARATOR, "")
         self.characters += len(text)
         self.bytes += size_bytes
         self._document_characters += len(text)
@@ -95,11 +129,12 @@ class StatisticsBuilder:
         counts = np.bincount(codes)
         self.character_counts[: len(counts)] += counts
         if self._words_counted < _WORD_SAMPLE_CHARACTERS:
-            sample = text[: _WORD_SAMPLE_CHARACTERS - self._words_counted]
+            sample = lines_of[: _WORD_SAMPLE_CHARACTERS - self._words_counted]
             self._words.update(_WORD.findall(sample))
-            self._words_counted += len(sample)
-        *lines, self._open_line = (self._open_line + text).split("\n")
+            self._words_counted += min(len(sample), len(text))
+        *lines, self._open_line = (self._open_line + lines_of).split("\n")
         self._count_lines(lines)
+        return len(text), size_bytes
 
     def end_document(self, hash_value: int) -> None:
         """Close the present document, which has this 64-bit content hash."""
@@ -111,6 +146,17 @@ class StatisticsBuilder:
         self._longest_document = max(self._longest_document, self._document_characters)
         self._document_repetition.add_hash(hash_value)
         self._document_characters = 0
+        if self.is_pairs:
+            for column in self._columns:
+                column.end()
+            self._open_column = 0
+
+    def _count_columns(self, text: str) -> None:
+        source, *target = text.split(PAIR_SEPARATOR)
+        self._columns[self._open_column].open_characters += len(source)
+        for stretch in target:  # at most one: neither text of a pair holds the separator
+            self._open_column = 1
+            self._columns[1].open_characters += len(stretch)
 
     def _count_lines(self, lines: list[str]) -> None:
         if not lines:
@@ -143,10 +189,15 @@ class StatisticsBuilder:
             top_characters=tuple((chr(code), int(self.character_counts[code])) for code in order[:_CHARACTERS_LISTED]),
             top_words=tuple(self._words.most_common(_WORDS_LISTED)),
             words_counted_characters=self._words_counted,
-            length_histogram=_histogram(self._document_lengths if by_document else self._line_lengths, by_document),
+            length_histogram=_histogram(
+                self._document_lengths if by_document else self._line_lengths,
+                "pair" if self.is_pairs else "document" if by_document else "line",
+            ),
             repeated_documents_share=self._document_repetition.share,
             repeated_lines_share=self._line_repetition.share,
             is_repetition_sampled=self._document_repetition.is_sampled or self._line_repetition.is_sampled,
+            sources=self._columns[0].build("source") if self.is_pairs else None,
+            targets=self._columns[1].build("answer") if self.is_pairs else None,
         )
 
     def alphabet(self) -> str:
@@ -154,16 +205,39 @@ class StatisticsBuilder:
         return "".join(map(chr, np.flatnonzero(self.character_counts)))
 
 
+class _Column:
+    """The lengths of one text of every pair, as they come."""
+
+    def __init__(self) -> None:
+        self.open_characters = 0
+        self._characters = 0
+        self._longest = 0
+        self._lengths = np.zeros(_HISTOGRAM_BINS, dtype=np.int64)
+
+    def end(self) -> None:
+        """Close the text of this pair."""
+        self._characters += self.open_characters
+        self._longest = max(self._longest, self.open_characters)
+        self._lengths[_bin_of(self.open_characters)] += 1
+        self.open_characters = 0
+
+    def build(self, what: str) -> ColumnStatistics:
+        return ColumnStatistics(
+            characters=self._characters, longest=self._longest, lengths=_histogram(self._lengths, what)
+        )
+
+
 def _bin_of(length: int) -> int:
     """0 for length 0, else 1 + the power of two below: 1, 2-3, 4-7, ..."""
     return min(length.bit_length(), _HISTOGRAM_BINS - 1)
 
 
-def _histogram(counts: np.ndarray, by_document: bool) -> LengthHistogram:
+def _histogram(counts: np.ndarray, what: str) -> LengthHistogram:
     used = np.flatnonzero(counts)
     first, last = (int(used[0]), int(used[-1])) if used.size else (0, 0)
     edges = [0 if index == 0 else 2 ** (index - 1) for index in range(first, last + 2)]
-    unit = "characters per document" if by_document else "characters per line"
     return LengthHistogram(
-        unit=unit, edges=tuple(edges), counts=tuple(int(count) for count in counts[first : last + 1])
+        unit=f"characters per {what}",
+        edges=tuple(edges),
+        counts=tuple(int(count) for count in counts[first : last + 1]),
     )

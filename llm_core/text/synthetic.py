@@ -1,6 +1,6 @@
 """Made-up texts in which one ability is all there is to learn, so that it can be found inside a model.
 
-All are lines of characters, made from a seed with Python's own generator; the same on every platform and version.
+Lines of characters, or pairs of words, made from a seed with Python's own generator; the same on every platform and version.
 Not here: their names and descriptions (`builtin.py`).
 """
 
@@ -23,6 +23,8 @@ SEED = 1337
 _INDUCTION_LINES = 20_000
 _BRACKET_LINES = 12_000
 _LARGEST_ADDEND = 99
+_REVERSAL_PAIRS = 20_000
+_REVERSAL_LETTERS = range(3, 11)
 
 
 def induction_document(
@@ -80,3 +82,14 @@ def addition_lines(seed: int = SEED) -> Iterator[str]:
     rng.shuffle(sums)
     for first, second in sums:
         yield f"{first}+{second}={first + second}\n"
+
+
+def reversal_pairs(seed: int = SEED, num_pairs: int = _REVERSAL_PAIRS) -> Iterator[tuple[str, str]]:
+    """Random words of 3 to 10 small letters, each with the same word backwards; no word occurs twice."""
+    rng = random.Random(seed)
+    seen: set[str] = set()
+    while len(seen) < num_pairs:
+        word = "".join(rng.choices(string.ascii_lowercase, k=rng.choice(_REVERSAL_LETTERS)))
+        if word not in seen:
+            seen.add(word)
+            yield word, word[::-1]

@@ -1,6 +1,6 @@
-"""Reading one column of a table: .csv, .tsv, .jsonl, .parquet. One row is one document.
+"""Reading one column of a table, or two as pairs: .csv, .tsv, .jsonl, .parquet. One row is one document.
 
-Every message names the row or line. Rows stream; only the column asked for is read from Parquet. Not here: the text of
+Every message names the row or line. Rows stream; only the columns asked for are read from Parquet. Not here: the text of
 plain files (`text_file.py`).
 """
 
@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from llm_core.config.errors import UserError
+from llm_core.text.pairs import row_document
 from llm_core.text.progress import (
     READING_ROWS,
     CancelHook,
@@ -31,19 +32,22 @@ _ROWS_AT_ONCE = 512
 def read_delimited(
     path: Path,
     column: str,
+    target_column: str = "",
     *,
     delimiter: str,
     progress: ProgressHook = no_progress,
     cancelled: CancelHook = never_cancelled,
 ) -> Iterator[str]:
-    """The cells of a column of a .csv or .tsv file, whose first row names the columns.
+    """The cells of a column, or the pairs of two, of a .csv or .tsv file, whose first row names the columns.
 
     Args:
         column: its name; empty takes the column `text`, or the only one there is.
+        target_column: of the answers, where the rows are pairs; see `choose_columns`.
         delimiter: between fields; for "," a header without any comma may also use ";".
 
     Raises:
-        UserError: no such column (lists them), a row of another width, a broken quote; and all of `read_text_file`.
+        UserError: no such column (lists them), a row of another width, a broken quote; and all of `row_document` and
+            `read_text_file`.
     """
     lines = _lines(read_text_file(path, progress=progress, cancelled=cancelled))
     header_line = next(lines, "")
@@ -54,7 +58,8 @@ def read_delimited(
     rows = csv.reader(_chain(header_line, lines), delimiter=delimiter, strict=True)
     try:
         columns = [name.strip() for name in next(rows, [])]
-        index = columns.index(choose_column(columns, column, path.name))
+        chosen = choose_columns(columns, column, target_column, path.name)
+        indices = [columns.index(name) for name in chosen]
         for row in rows:
             if not row:
                 continue
@@ -65,7 +70,7 @@ def read_delimited(
                     limit=f"{len(columns)} fields, as in the header",
                     remedy='Put text that holds the separator in double quotes ("…")',
                 )
-            yield row[index]
+            yield row_document([row[i] for i in indices], chosen, f"The row that ends at line {rows.line_num:,}")
     except csv.Error as error:
         raise UserError(
             f"The table is broken at line {rows.line_num:,}: {error}",
@@ -76,35 +81,49 @@ def read_delimited(
 
 
 def read_json_lines(
-    path: Path, column: str, *, progress: ProgressHook = no_progress, cancelled: CancelHook = never_cancelled
+    path: Path,
+    column: str,
+    target_column: str = "",
+    *,
+    progress: ProgressHook = no_progress,
+    cancelled: CancelHook = never_cancelled,
 ) -> Iterator[str]:
-    """The values of a field of a .jsonl file: one JSON object a line; null counts as empty.
+    """The values of a field, or the pairs of two, of a .jsonl file: one JSON object a line; null counts as empty.
 
     Raises:
         UserError: a line that is no JSON object, a missing field (lists what there is), a value that is no text.
     """
-    chosen = ""
+    chosen: tuple[str, ...] = ()
     lines = _lines(read_text_file(path, progress=progress, cancelled=cancelled))
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         fields = _json_object(line, number)
         if not chosen:
-            chosen = choose_column(list(fields), column, path.name)
-        if chosen not in fields:
+            chosen = choose_columns(list(fields), column, target_column, path.name)
+        missing = next((name for name in chosen if name not in fields), None)
+        if missing is not None:
             raise UserError(
-                f"Line {number:,} has no field “{chosen}”",
+                f"Line {number:,} has no field “{missing}”",
                 value=", ".join(fields) or "no fields",
                 limit="the same fields on every line",
                 remedy="Add the field, with null where there is no text; another field is chosen for the whole file",
             )
-        yield _cell_text(fields[chosen], f"Line {number:,}", chosen)
+        place = f"Line {number:,}"
+        yield row_document([_cell_text(fields[name], place, name) for name in chosen], chosen, place)
 
 
 def read_parquet(
-    path: Path, column: str, *, progress: ProgressHook = no_progress, cancelled: CancelHook = never_cancelled
+    path: Path,
+    column: str,
+    target_column: str = "",
+    *,
+    progress: ProgressHook = no_progress,
+    cancelled: CancelHook = never_cancelled,
 ) -> Iterator[str]:
-    """The values of a text column of a .parquet file, a few hundred rows in memory at a time; null counts as empty.
+    """The values of a text column, or the pairs of two, of a .parquet file, a few hundred rows in memory at a time.
+
+    Null counts as empty.
 
     Raises:
         UserError: no Parquet file, damaged, no such column (lists them), or a column that holds no text.
@@ -123,21 +142,25 @@ def read_parquet(
     try:
         with parquet.ParquetFile(path) as table:
             texts = [field.name for field in table.schema_arrow if is_text_type(field.type)]
-            if column and column in table.schema_arrow.names and column not in texts:
-                kind = table.schema_arrow.field(column).type
-                raise UserError(
-                    f"The column “{column}” holds no text",
-                    value=str(kind),
-                    limit=f"text columns: {', '.join(texts) or 'none'}",
-                    remedy="Choose one of these",
-                )
-            chosen = choose_column(texts, column, path.name, every=table.schema_arrow.names)
+            for wanted in (column, target_column):
+                if wanted in table.schema_arrow.names and wanted not in texts:
+                    raise UserError(
+                        f"The column “{wanted}” holds no text",
+                        value=str(table.schema_arrow.field(wanted).type),
+                        limit=f"text columns: {', '.join(texts) or 'none'}",
+                        remedy="Choose one of these",
+                    )
+            chosen = choose_columns(texts, column, target_column, path.name, every=table.schema_arrow.names)
             total = table.metadata.num_rows
-            for batch in table.iter_batches(_ROWS_AT_ONCE, columns=[chosen]):
+            for batch in table.iter_batches(_ROWS_AT_ONCE, columns=list(chosen)):
                 stop_if_cancelled(cancelled)
-                for value in batch.column(0):
+                # Columns come in the order of the file, whatever order they were asked for in.
+                columns = [batch.column(batch.schema.names.index(name)) for name in chosen]
+                for values in zip(*columns, strict=True):
                     row += 1
-                    yield _cell_text(value.as_py(), f"Row {row:,}", chosen)
+                    place = f"Row {row:,}"
+                    cells = [_cell_text(value.as_py(), place, name) for value, name in zip(values, chosen, strict=True)]
+                    yield row_document(cells, chosen, place)
                 progress(READING_ROWS, row, total)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
@@ -148,7 +171,33 @@ def read_parquet(
         ) from error
 
 
-def choose_column(columns: list[str], wanted: str, where: str, *, every: Iterable[str] = ()) -> str:
+def choose_columns(
+    columns: Sequence[str], source: str, target: str, where: str, *, every: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """The column to read, or source and target where the rows are pairs.
+
+    Args:
+        source: as `wanted` of `choose_column`.
+        target: of the answers; empty for a text without any. A table of two columns then needs no `source`.
+
+    Raises:
+        UserError: as `choose_column`, or both are the same.
+    """
+    if not target:
+        return (choose_column(columns, source, where, every=every),)
+    if source == target:
+        raise UserError(
+            "The text and its answer are to be read from the same column",
+            value=target,
+            limit=f"columns: {', '.join(columns)}",
+            remedy="Choose another column for one of them",
+        )
+    answer = choose_column(columns, target, where, every=every)
+    others = [name for name in columns if name != answer]
+    return choose_column(others, source, where, every=every or columns), answer
+
+
+def choose_column(columns: Sequence[str], wanted: str, where: str, *, every: Iterable[str] = ()) -> str:
     """The column to read: the one wanted, else `text`, else the only one.
 
     Args:
