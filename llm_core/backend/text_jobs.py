@@ -19,6 +19,7 @@ from llm_core.text.builtin import builtin_corpus
 from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.import_roots import check_import_path
 from llm_core.text.library import delete_dataset, find_dataset
+from llm_core.text.sources import check_pair_options
 from llm_core.text.subword import check_bpe_size
 from llm_core.text.tokenizer_interface import refuse_surrogates
 from llm_core.text.tokenizer_library import TokenizerKind, free_tokenizer_name
@@ -39,7 +40,7 @@ def import_upload(
     Raises:
         UserError: the text's or the file's name cannot be a name, or the file is over 200 MB.
     """
-    _check_text_name(options)
+    _check_options(name, options)
     size_bytes = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     if size_bytes > LARGEST_UPLOAD_BYTES:
@@ -54,7 +55,7 @@ def import_upload(
 
 def import_paste(workspace: Workspace, text: str, options: ImportOptions, *, once: str | None = None) -> JobRecord:
     """Queue the import of a pasted text. UserError when there is nothing in it or its name cannot be one."""
-    _check_text_name(options)
+    _check_options(PASTED, options)
     if not text.strip():
         raise UserError("There is no text to import", remedy="Paste some text first")
     refuse_surrogates(text)
@@ -72,7 +73,7 @@ def import_path(
         Refused: it lies elsewhere, or there are no roots.
         UserError: as `check_import_path`.
     """
-    _check_text_name(options)
+    _check_options(typed, options)
     path = check_import_path(workspace, typed, roots)
     config = {"path": str(path), "roots": [str(root) for root in roots], **_options(options)}
     return submit_job(workspace, "import", _job_name(options.name or path.name), config, once=once)
@@ -80,7 +81,7 @@ def import_path(
 
 def import_hub(workspace: Workspace, name: str, options: ImportOptions, *, once: str | None = None) -> JobRecord:
     """Queue the import of a data set of the Hugging Face Hub."""
-    _check_text_name(options)
+    _check_options(name, options.model_copy(update={"kind": "hub"}))
     if not name.strip():
         raise UserError("No data set is named", limit="owner/name", remedy="Copy the name from its page on the Hub")
     from_hub = options.model_copy(update={"kind": "hub"})
@@ -169,9 +170,10 @@ def _submit_kept(
     return record
 
 
-def _check_text_name(options: ImportOptions) -> None:
+def _check_options(source: str, options: ImportOptions) -> None:
     if options.name:
         check_name(options.name)
+    check_pair_options(source, options)
 
 
 def _options(options: ImportOptions) -> dict[str, Any]:

@@ -234,6 +234,8 @@ def _count(
     progress(COUNTING_TOKENS, 0, None)
     train = count_tokens(folder / TRAIN_FILE, dtype, tokenizer.vocabulary_size)
     validation = count_tokens(folder / VALIDATION_FILE, dtype, tokenizer.vocabulary_size)
+    if split.is_pairs:
+        _check_pairs(train, validation, split, tokenizer)
     byte_lengths = tokenizer.byte_lengths().astype(np.int64)
     return TokenMeta(
         key=key,
@@ -246,6 +248,7 @@ def _count(
         dtype=dtype.name,
         validation_fraction=fraction,
         documents=record.documents,
+        is_pairs=record.is_pairs,
         train_documents=split.train_documents,
         validation_documents=split.validation_documents,
         train_characters=split.train_characters,
@@ -265,7 +268,23 @@ def token_dtype(vocabulary_size: int) -> np.dtype[np.uint16] | np.dtype[np.uint3
     return np.dtype("<u2") if vocabulary_size <= _LARGEST_UINT16_VOCABULARY else np.dtype("<u4")
 
 
+def _check_pairs(train_V: np.ndarray, validation_V: np.ndarray, split: Split, tokenizer: TextTokenizer) -> None:
+    """Pairs are found by their ends alone, so no text may hold one: a brought tokenizer might read one out of a word."""
+    assert tokenizer.end_of_text_id is not None, "checked when the tokenizer was chosen"
+    pairs = split.train_documents + split.validation_documents
+    ends = int(train_V[tokenizer.end_of_text_id] + validation_V[tokenizer.end_of_text_id])
+    if ends != 2 * pairs:
+        raise UserError(
+            "The tokenizer finds its own end token inside a text, so pairs cannot be told apart",
+            value=f"{ends:,} ends in {pairs:,} pairs",
+            limit="two ends a pair",
+            remedy=f"Remove “{tokenizer.token_text(tokenizer.end_of_text_id)}” from the table, or use another tokenizer",
+        )
+
+
 def _check_windows(meta: TokenMeta, context_length: int) -> None:
+    if meta.is_pairs:  # read one by one; a model that reads them as one stream is told where it fills its windows
+        return
     more_validation = "Bring more text, shorten the context, or keep a larger share for validation"
     sides = (
         ("validation", meta.validation_tokens, more_validation),
