@@ -20,9 +20,9 @@ from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.import_roots import check_import_path
 from llm_core.text.library import delete_dataset, find_dataset
 from llm_core.text.sources import check_pair_options
-from llm_core.text.subword import check_bpe_size
 from llm_core.text.tokenizer_interface import refuse_surrogates
-from llm_core.text.tokenizer_library import TokenizerKind, free_tokenizer_name
+from llm_core.text.tokenizer_library import default_name, free_tokenizer_name
+from llm_core.text.tokenizer_names import TokenizerKind, check_size
 from llm_core.text.uploads import discard_upload, keep_upload, sweep_uploads
 from llm_core.workspace.job_record import HELD, QUEUED, JobRecord
 from llm_core.workspace.paths import Workspace, check_name
@@ -99,9 +99,8 @@ def train_tokenizer_job(
 ) -> JobRecord:
     """Queue the training of a tokenizer. NotFound, NameTaken or UserError for what can be known now."""
     record = find_dataset(workspace, dataset)
-    if kind == "bpe":
-        check_bpe_size(vocabulary_size)
-    wish = name or f"{f'bpe-{vocabulary_size}' if kind == 'bpe' else kind} {record.name}"
+    check_size(kind, vocabulary_size)
+    wish = name or default_name(kind, vocabulary_size, record.name)
     free_tokenizer_name(workspace, wish)
     config = {"dataset": record.id, "kind": kind, "size": vocabulary_size, "name": wish}
     return submit_job(workspace, "tokenizer", _job_name(wish), config, once=once)

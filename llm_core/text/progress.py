@@ -28,6 +28,8 @@ WRITING_TEXT: Final = "making text"
 READING_TRAINING_PART: Final = "reading the training part"
 LEARNING_MERGES: Final = "learning merges"
 """Counts vocabulary entries; the library learns them in one go, so the count jumps from nothing to all."""
+LEARNING_PIECES: Final = "learning pieces"
+"""As merges, for vocabularies that are not made of them."""
 CUTTING_TOKENS: Final = "cutting tokens"
 COUNTING_TOKENS: Final = "counting tokens"
 
@@ -40,6 +42,7 @@ UNITS: Final[Mapping[str, str]] = MappingProxyType(
         WRITING_TEXT: "characters",
         READING_TRAINING_PART: "characters",
         LEARNING_MERGES: "entries",
+        LEARNING_PIECES: "entries",
         CUTTING_TOKENS: "characters",
         COUNTING_TOKENS: "tokens",
     }

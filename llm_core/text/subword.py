@@ -1,9 +1,9 @@
-"""Subword tokenizers: byte-level BPE trained here, and any tokenizer that the `tokenizers` library reads from JSON.
+"""Subword tokenizers: any tokenizer that the `tokenizers` library reads from JSON, trained here or brought from elsewhere.
 
 Long texts are encoded in pieces, cut where white space begins, or else where a word ends. Those cuts depend on the text
 alone, so that a text read in parts from disk gives the same ids as the same text in memory; for the byte-level BPE trained
 here they also equal the ids of the library's own encoding in one go (its pre-tokenizer always cuts there).
-Not here: character and byte tokenizers (`tokenizers.py`).
+Not here: training them (`subword_training.py`), character and byte tokenizers (`tokenizers.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any, cast
 
 import numpy as np
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from llm_core.config.errors import UserError
 from llm_core.text.tokenizer_interface import (
@@ -31,8 +30,6 @@ from llm_core.text.tokenizer_interface import (
 )
 
 PIECE_CHARACTERS = 256 * 1024
-MINIMUM_BPE_SIZE = 257
-MAXIMUM_BPE_SIZE = 200_000
 
 # Names under which well-known tokenizers keep the token that ends a document, best first.
 _END_NAMES = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "<|eot_id|>", "[EOS]", "[SEP]")
@@ -53,6 +50,8 @@ class SubwordTokenizer:
     Raises:
         UserError: the library cannot read it.
     """
+
+    unknown_id: int | None = None
 
     def __init__(self, json_text: str) -> None:
         try:
@@ -82,7 +81,7 @@ class SubwordTokenizer:
         self._added_ids = frozenset(int(token["id"]) for token in added)
         unknown = self._fields["model"].get("unk_token")
         unknown_id = self._fields["model"].get("unk_id") if unknown is None else vocabulary.get(unknown)
-        self._unknown_id: int | None = unknown_id
+        self._unknown_piece: int | None = unknown_id
         self.id = tokenizer_id(self.to_json())
 
     def encode(self, text: str) -> list[int]:
@@ -99,13 +98,9 @@ class SubwordTokenizer:
         ids: list[int] = []
         unknown: dict[str, None] = {}
         for piece in encoding_pieces([text]):
-            encoding = self._tokenizer.encode(piece, add_special_tokens=False)
-            if self._unknown_id is None or self._unknown_id not in encoding.ids:
-                ids.extend(encoding.ids)
-                continue
-            for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
-                if token_id == self._unknown_id:
-                    unknown[piece[start:end]] = None
+            for token_id, spelled in self._cut(piece):
+                if token_id is None:
+                    unknown[spelled] = None
                 else:
                     ids.append(token_id)
         return ids, list(unknown)
@@ -116,11 +111,14 @@ class SubwordTokenizer:
         pieces = [list(encoding_pieces([text])) for text in texts]
         flat = [piece for of_text in pieces for piece in of_text]
         # The fast form keeps no offsets; where something is unknown, `encode` finds and names it.
-        encodings = iter(self._tokenizer.encode_batch_fast(flat, add_special_tokens=False))
+        try:
+            encodings = iter(self._tokenizer.encode_batch_fast(flat, add_special_tokens=False))
+        except Exception:  # the library raises bare Exception where it finds no piece for a text
+            return [self.encode_array(text) for text in texts]
         arrays: list[TokenArray] = []
         for text, of_text in zip(texts, pieces, strict=True):
             ids = np.array([i for _ in of_text for i in next(encodings).ids], dtype=np.int64)
-            if self._unknown_id is not None and (ids == self._unknown_id).any():
+            if self._unknown_piece is not None and (ids == self._unknown_piece).any():
                 ids = self.encode_array(text)
             arrays.append(ids)
         return arrays
@@ -129,12 +127,35 @@ class SubwordTokenizer:
         refuse_surrogates(text)
         found: list[TokenPiece] = []
         for piece in encoding_pieces([text]):
-            encoding = self._tokenizer.encode(piece, add_special_tokens=False)
-            for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
-                if token_id == self._unknown_id:
-                    found.append(TokenPiece(None, piece[start:end], piece[start:end].encode("utf-8")))
+            for token_id, spelled in self._cut(piece):
+                if token_id is None:
+                    found.append(TokenPiece(None, spelled, spelled.encode("utf-8")))
                 else:
                     found.append(TokenPiece(token_id, self.token_text(token_id), self.token_bytes(token_id)))
+        return found
+
+    def _cut(self, piece: str) -> list[tuple[int | None, str]]:
+        """Ids of a stretch of text with the text that each stands for; no id for what is unknown."""
+        try:
+            encoding = self._tokenizer.encode(piece, add_special_tokens=False)
+        except Exception:  # the library raises bare Exception where it finds no piece and knows no unknown one
+            return self._cut_by_word(piece)
+        return [
+            (None if token_id == self._unknown_piece else token_id, piece[start:end])
+            for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+        ]
+
+    def _cut_by_word(self, piece: str) -> list[tuple[int | None, str]]:
+        """As `_cut`, with the words that the library refuses as unknown."""
+        normalizer, splitter = self._tokenizer.normalizer, self._tokenizer.pre_tokenizer
+        normalized = piece if normalizer is None else normalizer.normalize_str(piece)
+        words = [normalized] if splitter is None else [word for word, _ in splitter.pre_tokenize_str(normalized)]
+        found: list[tuple[int | None, str]] = []
+        for word in words:
+            try:
+                found += [(token.id, token.value) for token in self._tokenizer.model.tokenize(word)]
+            except Exception:
+                found.append((None, word))
         return found
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -166,7 +187,10 @@ class SubwordTokenizer:
         return token.replace("▁", " ").encode("utf-8")
 
     def byte_lengths(self) -> ByteLengths:
-        return np.array([len(self.token_bytes(i)) for i in range(self.vocabulary_size)], dtype=np.int32)
+        """Where tokens hold no white space, as in WordPiece, it counts nothing: nobody knows where it stood."""
+        spaces = bool(self._continuation)
+        texts = (self.token_bytes(i) for i in range(self.vocabulary_size))
+        return np.array([len(text.removeprefix(b" ") if spaces else text) for text in texts], dtype=np.int32)
 
     def to_json(self) -> str:
         return self._tokenizer.to_str()
@@ -196,43 +220,6 @@ class SubwordTokenizer:
         """What marks a token inside a word, for models that leave spaces out of their tokens; else empty."""
         model = self._fields["model"]
         return str(model.get("continuing_subword_prefix") or _PREFIXES.get(str(model.get("type")), ""))
-
-
-def train_bpe(texts: Iterable[str], size: int) -> SubwordTokenizer:
-    """Train byte-level BPE (GPT-2's pre-tokenizer) on the texts; no network, no prefix space, every byte known.
-
-    Args:
-        texts: pieces of text; each is one unit (no merge reaches across two), so cut long texts with `encoding_pieces`.
-        size: vocabulary size wanted: 256 bytes, `<|endoftext|>` as id 0 of the library's order, and merges. A small text
-            may have fewer merges than asked for.
-
-    Raises:
-        UserError: `size` out of bounds.
-    """
-    check_bpe_size(size)
-    tokenizer = tokenizers.Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=size,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer=trainer)
-    return SubwordTokenizer(tokenizer.to_str())
-
-
-def check_bpe_size(size: int) -> int:
-    """The size, if byte-level BPE can have it; else UserError."""
-    if not MINIMUM_BPE_SIZE <= size <= MAXIMUM_BPE_SIZE:
-        raise UserError(
-            "This vocabulary size is not possible for byte-level BPE",
-            value=f"{size:,}",
-            limit=f"{MINIMUM_BPE_SIZE} (256 bytes and the end token) to {MAXIMUM_BPE_SIZE:,}",
-            remedy="A few thousand suit a few megabytes of text",
-        )
-    return size
 
 
 def encoding_pieces(parts: Iterable[str], size: int = PIECE_CHARACTERS) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What every tokenizer answers, and how single tokens are shown.
 
-For: code that takes any tokenizer. Not here: the tokenizers themselves (`tokenizers.py`, `subword.py`), training and
-keeping them (`tokenizer_library.py`).
+For: code that takes any tokenizer. Not here: the tokenizers themselves (`tokenizers.py`, `subword.py`,
+`words.py`), training and keeping them (`tokenizer_library.py`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class TextTokenizer(Protocol):
 
     @property
     def kind(self) -> str:
-        """`char`, `byte`, `bpe`, or `wordpiece`, `unigram`, `wordlevel` for loaded ones."""
+        """`char`, `byte`, `bpe`, `wordpiece`, `unigram`, `word`; `wordlevel` for loaded ones."""
         ...
 
     @property
@@ -67,11 +67,17 @@ class TextTokenizer(Protocol):
         """The id that ends a document; None where the tokenizer has none."""
         ...
 
+    @property
+    def unknown_id(self) -> int | None:
+        """The id that every unknown word becomes, so that bits per byte mean nothing where it is a target; None where unknown
+        text is an error."""
+        ...
+
     def encode(self, text: str) -> list[int]:
         """The ids of the text, nothing added at either end.
 
         Raises:
-            UserError: naming the first characters that the tokenizer does not know.
+            UserError: naming the first characters that the tokenizer does not know; never where there is an `unknown_id`.
         """
         ...
 
@@ -92,7 +98,8 @@ class TextTokenizer(Protocol):
         ...
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of the ids: their bytes joined, special ids left out, broken UTF-8 as U+FFFD."""
+        """The text of the ids: their bytes joined, special ids left out, broken UTF-8 as U+FFFD; white space that a tokenizer
+        dropped is put where it usually stands."""
         ...
 
     def token_text(self, token_id: int) -> str:
@@ -104,7 +111,8 @@ class TextTokenizer(Protocol):
         ...
 
     def byte_lengths(self) -> ByteLengths:
-        """`len(token_bytes(i))` for every id i, shape [V]; what bits per byte divide by."""
+        """Bytes of text that every id stands for, shape [V]; what bits per byte divide by. `len(token_bytes(i))`, but for white
+        space that was dropped: that of the text is never counted twice."""
         ...
 
     def to_json(self) -> str:

@@ -1,16 +1,13 @@
 """The tokenizers of a workspace: training one on a text, bringing one in, listing, finding, deleting.
 
-A tokenizer is a folder `tokenizers/<id>/` with `tokenizer.json` and `record.json`. The names `char`, `byte` and `bpe:<size>`
-are no entries here: they are built for a text when it is cut into tokens (`tokens.py`).
+A tokenizer is a folder `tokenizers/<id>/` with `tokenizer.json` and `record.json`. Names such as `char` and `bpe:<size>`
+(`tokenizer_names.py`) are no entries here: they are built for a text when it is cut into tokens (`tokens.py`).
 """
 
 from __future__ import annotations
 
 import secrets
-import threading
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Literal
 
@@ -19,36 +16,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from llm_core.config.errors import NameTaken, NotFound
 from llm_core.text.folders import building, publish, published, remove_folder
 from llm_core.text.library import dataset_folder, ensure_dataset
-from llm_core.text.progress import (
-    LEARNING_MERGES,
-    READING_TRAINING_PART,
-    CancelHook,
-    ProgressHook,
-    never_cancelled,
-    no_progress,
-    stop_if_cancelled,
-)
-from llm_core.text.splits import Split, plan_split, split_parts
-from llm_core.text.subword import SubwordTokenizer, check_bpe_size, encoding_pieces, train_bpe
-from llm_core.text.tokenizers import (
-    ByteTokenizer,
-    CharacterTokenizer,
-    TextTokenizer,
-    load_tokenizer_file,
-    tokenizer_from_json,
-)
+from llm_core.text.progress import CancelHook, ProgressHook, never_cancelled, no_progress, stop_if_cancelled
+from llm_core.text.splits import plan_split
+from llm_core.text.subword import SubwordTokenizer
+from llm_core.text.tokenizer_building import build_tokenizer
+from llm_core.text.tokenizer_names import NAMES_FOR_PEOPLE, TokenizerKind, check_size, is_reserved
+from llm_core.text.tokenizers import TextTokenizer, load_tokenizer_file, tokenizer_from_json
 from llm_core.workspace.json_files import write_text
 from llm_core.workspace.paths import Workspace, check_name, safe_join
 
 TOKENIZER_FILE = "tokenizer.json"
 RECORD_FILE = "record.json"
-LARGEST_BPE_TEXT_CHARACTERS = 64 * 2**20
-"""BPE learns its merges from at most so much of the training part; more changes few merges and takes gigabytes."""
-
-TokenizerKind = Literal["char", "byte", "bpe"]
-RESERVED_NAMES = ("char", "byte", "bpe")
 _SHORTEST_PREFIX = 4
-_LOOK_SECONDS = 0.2
 
 
 class TokenizerRecord(BaseModel):
@@ -92,7 +71,7 @@ def find_tokenizer(workspace: Workspace, reference: str) -> TokenizerRecord:
     raise NotFound(
         "There is no such tokenizer",
         value=reference,
-        limit=", ".join(["char", "byte", "bpe:<size>", *(record.name for record in records)]),
+        limit=", ".join([NAMES_FOR_PEOPLE, *(record.name for record in records)]),
         remedy="Choose one of these, or train it first",
     )
 
@@ -117,15 +96,15 @@ def train_tokenizer(
     """Make a tokenizer from the training part of a text and keep it under a name.
 
     Args:
-        size: vocabulary size, for `bpe` only.
+        size: of the vocabulary, for kinds that are named with one; 0 for `word` takes every word.
         name: empty takes one from kind, size and text.
 
     Raises:
         NameTaken, NotFound, UserError, Cancelled.
     """
     record = ensure_dataset(workspace, dataset_reference, progress=progress, cancelled=cancelled)
-    shown_kind = f"bpe-{check_bpe_size(size)}" if kind == "bpe" else kind
-    name = free_tokenizer_name(workspace, name or f"{shown_kind} {record.name}")
+    check_size(kind, size)
+    name = free_tokenizer_name(workspace, name or default_name(kind, size, record.name))
     folder = dataset_folder(workspace, record)
     tokenizer = build_tokenizer(
         folder, plan_split(folder, record, validation_fraction), kind, size, progress=progress, cancelled=cancelled
@@ -153,29 +132,9 @@ def delete_tokenizer(workspace: Workspace, reference: str) -> int:
     return remove_folder(safe_join(workspace.tokenizers, find_tokenizer(workspace, reference).id))
 
 
-def build_tokenizer(
-    folder: Path,
-    split: Split,
-    kind: TokenizerKind,
-    size: int,
-    *,
-    progress: ProgressHook = no_progress,
-    cancelled: CancelHook = never_cancelled,
-) -> TextTokenizer:
-    """The tokenizer `char`, `byte` or `bpe:<size>` of a stored text.
-
-    `char` knows every character of the whole text, so that validation never meets an unknown one; `bpe` learns from the
-    training part alone. With several documents each kind has `<|endoftext|>`; with one, `char` and `byte` have no specials.
-    """
-    if kind == "char":
-        return CharacterTokenizer(split.alphabet, end_of_text=not split.is_one_document)
-    if kind == "byte":
-        return ByteTokenizer(end_of_text=not split.is_one_document)
-    texts = _watched(_training_pieces(folder, split), split.train_characters, progress, cancelled)
-    tokenizer = _learn(texts, size, progress, cancelled)
-    stop_if_cancelled(cancelled)
-    progress(LEARNING_MERGES, tokenizer.vocabulary_size, size)
-    return tokenizer
+def default_name(kind: TokenizerKind, size: int, dataset_name: str) -> str:
+    """What a tokenizer is called when nobody names it: its kind, its size and its text."""
+    return f"{kind}-{size} {dataset_name}" if size else f"{kind} {dataset_name}"
 
 
 def first_merges(tokenizer: TextTokenizer, count: int = 50) -> list[tuple[str, str]]:
@@ -183,61 +142,10 @@ def first_merges(tokenizer: TextTokenizer, count: int = 50) -> list[tuple[str, s
     return tokenizer.merges(count) if isinstance(tokenizer, SubwordTokenizer) else []
 
 
-def _training_pieces(folder: Path, split: Split) -> Iterator[str]:
-    """The training part in pieces; of a very large text, pieces spread evenly over it."""
-    keep_every = -(-split.train_characters // LARGEST_BPE_TEXT_CHARACTERS)
-    number = 0
-    document: list[str] = []
-    for side, text, ends in split_parts(folder, split):
-        if side != "train":
-            continue
-        document.append(text)
-        if ends or sum(map(len, document)) > 2**20:
-            pieces = list(encoding_pieces(document))
-            # The last piece of an unfinished document may go on in its next part.
-            document = [] if ends else [pieces.pop()]
-            for piece in pieces:
-                if number % keep_every == 0:
-                    yield piece
-                number += 1
-
-
-def _watched(texts: Iterable[str], total: int, progress: ProgressHook, cancelled: CancelHook) -> Iterator[str]:
-    done = 0
-    for text in texts:
-        stop_if_cancelled(cancelled)
-        done += len(text)
-        progress(READING_TRAINING_PART, done, total)
-        yield text
-
-
-def _learn(texts: Iterable[str], size: int, progress: ProgressHook, cancelled: CancelHook) -> SubwordTokenizer:
-    """BPE in a thread: the library learns in one call that nothing interrupts, so a cancelled one is left behind."""
-    outcome: Future[SubwordTokenizer] = Future()
-    is_read = threading.Event()
-
-    def read() -> Iterator[str]:
-        yield from texts
-        is_read.set()
-
-    def learn() -> None:
-        try:
-            outcome.set_result(train_bpe(read(), size))
-        except BaseException as error:  # raised again where the result is asked for
-            outcome.set_exception(error)
-
-    threading.Thread(target=learn, name="learn merges", daemon=True).start()
-    while not wait([outcome], timeout=_LOOK_SECONDS).done:
-        if is_read.is_set():
-            stop_if_cancelled(cancelled)
-            progress(LEARNING_MERGES, 0, size)
-    return outcome.result()
-
-
 def free_tokenizer_name(workspace: Workspace, name: str) -> str:
     """The name, if a new tokenizer may have it; NameTaken or UserError otherwise."""
     name = check_name(name)
-    if name in RESERVED_NAMES or name.startswith("bpe:"):
+    if is_reserved(name):
         raise NameTaken(
             "This name stands for a tokenizer that is built on the fly", value=name, remedy="Choose another"
         )

@@ -1,6 +1,6 @@
 """Tokenizers by character and by byte, and the one place that turns JSON or a name into a tokenizer.
 
-Not here: subword tokenizers (`subword.py`), keeping tokenizers in a workspace (`tokenizer_library.py`).
+Not here: subword and word tokenizers (`subword.py`, `words.py`), keeping tokenizers in a workspace (`tokenizer_library.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any, cast
 import numpy as np
 
 from llm_core.config.errors import UserError
-from llm_core.text.subword import SubwordTokenizer, train_bpe
+from llm_core.text.subword import SubwordTokenizer
+from llm_core.text.subword_training import train_bpe
 from llm_core.text.text_file import check_file
 from llm_core.text.tokenizer_interface import (
     END_OF_TEXT,
@@ -26,6 +27,7 @@ from llm_core.text.tokenizer_interface import (
     unknown_characters_error,
     visible_bytes,
 )
+from llm_core.text.words import WordTokenizer, word_tokenizer_from_fields
 
 __all__ = [
     "END_OF_TEXT",
@@ -33,6 +35,7 @@ __all__ = [
     "CharacterTokenizer",
     "SubwordTokenizer",
     "TextTokenizer",
+    "WordTokenizer",
     "load_tokenizer_file",
     "tokenizer_from_json",
     "train_bpe",
@@ -52,6 +55,7 @@ class CharacterTokenizer:
     """
 
     kind = "char"
+    unknown_id: int | None = None
 
     def __init__(self, characters: Iterable[str], *, end_of_text: bool = False) -> None:
         self.characters = "".join(sorted(set(characters)))
@@ -121,6 +125,7 @@ class ByteTokenizer:
     """
 
     kind = "byte"
+    unknown_id: int | None = None
 
     def __init__(self, *, end_of_text: bool = False) -> None:
         self.end_of_text_id = 256 if end_of_text else None
@@ -180,6 +185,8 @@ def tokenizer_from_json(text: str) -> TextTokenizer:
         return CharacterTokenizer(characters, end_of_text=bool(fields.get("end_of_text")))
     if fields.get("type") == "byte":
         return ByteTokenizer(end_of_text=bool(fields.get("end_of_text")))
+    if fields.get("type") == "word":
+        return word_tokenizer_from_fields(fields)
     if isinstance(fields.get("model"), dict):
         return SubwordTokenizer(text)
     raise UserError(

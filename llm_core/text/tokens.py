@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ from llm_core.text.progress import (
     stop_if_cancelled,
 )
 from llm_core.text.splits import Side, Split, plan_split, split_parts
-from llm_core.text.subword import check_bpe_size, encoding_pieces
+from llm_core.text.subword import encoding_pieces
 from llm_core.text.token_set import (
     META_FILE,
     TOKENIZER_FILE,
@@ -41,7 +40,9 @@ from llm_core.text.token_set import (
     open_token_set,
 )
 from llm_core.text.token_statistics import count_tokens, unigram_level
-from llm_core.text.tokenizer_library import TokenizerKind, build_tokenizer, find_tokenizer, open_tokenizer
+from llm_core.text.tokenizer_building import build_tokenizer
+from llm_core.text.tokenizer_library import find_tokenizer, open_tokenizer
+from llm_core.text.tokenizer_names import tokenizer_choice
 from llm_core.text.tokenizers import TextTokenizer
 from llm_core.workspace.json_files import write_text
 from llm_core.workspace.paths import Workspace, safe_join
@@ -51,34 +52,7 @@ __all__ = ["TokenMeta", "TokenSet", "find_tokens", "prepare_tokens", "tokens_key
 # Part of every key: raised when the same text and tokenizer would be written differently.
 _FORMAT = 1
 _BATCH_CHARACTERS = 2**20
-_BPE = re.compile(r"bpe:(\d{1,9})")
 _LARGEST_UINT16_VOCABULARY = 2**16
-
-
-@dataclass(frozen=True)
-class TokenizerChoice:
-    """What `data.tokenizer` means: a kind built for the text, or a tokenizer of the workspace."""
-
-    kind: TokenizerKind | None
-    size: int
-    reference: str
-    """For a tokenizer of the workspace: its id or name."""
-
-
-def tokenizer_choice(text: str) -> TokenizerChoice:
-    """Read `char`, `byte`, `bpe:<size>`, or the id or name of a tokenizer.
-
-    Raises:
-        UserError: `bpe` without a size, or a size out of bounds.
-    """
-    if text in ("char", "byte"):
-        return TokenizerChoice(text, 0, "")
-    match = _BPE.fullmatch(text)
-    if match:
-        return TokenizerChoice("bpe", check_bpe_size(int(match[1])), "")
-    if text == "bpe" or text.startswith("bpe:"):
-        raise UserError("This names no vocabulary size", value=text, limit="bpe:<size>", remedy="Write, say, bpe:4096")
-    return TokenizerChoice(None, 0, text)
 
 
 def tokens_key(workspace: Workspace, config: DataConfig) -> str | None:
@@ -165,7 +139,7 @@ def _tokenizer(
         raise UserError(
             "This text has several documents, and the tokenizer has no token that ends one",
             value=config.tokenizer,
-            remedy="Use char, byte or bpe:<size>, or a tokenizer made from a text with several documents",
+            remedy="Use char, byte, bpe:<size>, word or a tokenizer made from a text with several documents",
         )
     return build_tokenizer(source, split, choice.kind, choice.size, progress=progress, cancelled=cancelled)
 

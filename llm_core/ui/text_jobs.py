@@ -143,8 +143,8 @@ def _outcome(record: JobRecord, closed: set[str]) -> None:
 
 
 def _shortfall(record: JobRecord) -> str:
-    """That a small text had fewer pairs to join than the vocabulary that was asked for."""
+    """That a small text gave fewer entries than the vocabulary that was asked for."""
     size_wanted, size_made = record.config.get("size", 0), record.result.get("vocabulary_size", 0)
     if size_made >= size_wanted:
         return ""
-    return f" It has {size_made:,} entries of the {size_wanted:,} asked for: the text has no more pairs to join."
+    return f" It has {size_made:,} entries of the {size_wanted:,} asked for: the text has no more to give."

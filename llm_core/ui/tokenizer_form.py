@@ -15,9 +15,7 @@ from llm_core.backend import text_jobs
 from llm_core.config.errors import UserError
 from llm_core.quantities import size
 from llm_core.text.library import find_dataset, list_datasets
-from llm_core.text.subword import MAXIMUM_BPE_SIZE, MINIMUM_BPE_SIZE
 from llm_core.text.tokenizer_library import (
-    TokenizerKind,
     TokenizerRecord,
     delete_tokenizer,
     find_tokenizer,
@@ -25,6 +23,7 @@ from llm_core.text.tokenizer_library import (
     list_tokenizers,
     open_tokenizer,
 )
+from llm_core.text.tokenizer_names import MAXIMUM_VOCABULARY, TokenizerKind, sized_kinds
 from llm_core.text.visible import visible_white_space
 from llm_core.ui.guards import may_change_things, require_role
 from llm_core.ui.import_form import page_roots
@@ -33,10 +32,12 @@ from llm_core.ui.text_jobs import once_key, submitted
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.paths import Workspace
 
-_KINDS: dict[TokenizerKind, str] = {"bpe": "Byte-level BPE", "byte": "Bytes", "char": "Characters"}
 _ABOUT: dict[TokenizerKind, str] = {
     "bpe": "Starts from the 256 bytes and joins the most frequent neighbours, again and again, until the vocabulary is "
     "full. Knows every text; common words become one token.",
+    "wordpiece": "Pieces as in BERT: ## goes on inside a word, signs stand alone. White space between words is lost.",
+    "unigram": "Pieces as in T5: begins with very many and drops those that the text misses least. Knows every text.",
+    "word": "What stands between spaces, and the end of a line, as for Penn Treebank and WikiText. Rarer words become <unk>.",
     "byte": "Every byte is a token: 256 of them, nothing to learn, every text in every script is known. Sequences are long.",
     "char": "Every distinct character of the text is a token. Small and easy to read; other characters are unknown.",
 }
@@ -57,11 +58,14 @@ def make_tokenizer(workspace: Workspace) -> None:
 
 
 def _train(workspace: Workspace, number: int) -> None:
+    sized = sized_kinds()
+    titles: dict[TokenizerKind, str] = {name: about.title for name, about in sized.items()}
+    titles |= {"byte": "Bytes", "char": "Characters"}
     kind: TokenizerKind = st.segmented_control(
-        "Kind", list(_KINDS), format_func=lambda name: _KINDS[name], default="bpe", required=True,
+        "Kind", list(titles), format_func=lambda name: titles[name], default="bpe", required=True,
         key=f"tokenizer-kind-{number}",
     )  # fmt: skip
-    st.caption(_ABOUT[kind])
+    st.caption(literal(_ABOUT[kind]))
     records = {record.name: record for record in list_datasets(workspace)}
     names = list(records)
     index = 0
@@ -79,9 +83,10 @@ def _train(workspace: Workspace, number: int) -> None:
         )  # fmt: skip
     vocabulary = 0
     with middle:
-        if kind == "bpe":
+        if kind in sized:
+            key = f"tokenizer-size-{number}" if kind == "bpe" else f"tokenizer-size-{kind}-{number}"
             vocabulary = st.number_input(
-                "Vocabulary size", MINIMUM_BPE_SIZE, MAXIMUM_BPE_SIZE, 1000, step=100, key=f"tokenizer-size-{number}",
+                "Vocabulary size", sized[kind].minimum, MAXIMUM_VOCABULARY, sized[kind].usual, step=100, key=key,
                 help="Doubling it doubles the embedding and shortens sequences by less and less. "
                 "A thousand suits a megabyte of text.",
             )  # fmt: skip

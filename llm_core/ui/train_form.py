@@ -7,11 +7,13 @@ setting becomes a widget (`forms.py`), what is kept between visits (`train_draft
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from llm_core.config.errors import UserError
 from llm_core.config.model import MODEL_CONFIGS
 from llm_core.config.overrides import flatten
 from llm_core.config.presets import find_preset, preset_names, presets
@@ -19,8 +21,8 @@ from llm_core.config.schema import SettingDescription, describe_run
 from llm_core.models.families import families
 from llm_core.quantities import large
 from llm_core.text.library import list_datasets
-from llm_core.text.subword import MAXIMUM_BPE_SIZE, MINIMUM_BPE_SIZE
 from llm_core.text.tokenizer_library import list_tokenizers
+from llm_core.text.tokenizer_names import MAXIMUM_VOCABULARY, TokenizerKind, sized_kinds, tokenizer_choice
 from llm_core.ui.forms import explained_widget, settings_form
 from llm_core.ui.states import literal, show_error
 from llm_core.ui.train_draft import Draft, start_from_file, start_from_preset
@@ -45,8 +47,8 @@ _READ_BY = {
     "schedule.final_fraction": ("schedule.kind", ("cosine", "trapezoid")),
     "schedule.decay_fraction": ("schedule.kind", ("trapezoid",)),
 }
-_TOKENIZER_WORDS = {"char": "Characters", "byte": "Bytes", "bpe": "BPE, made for this text"}
-_USUAL_BPE_SIZE = 4_096
+# In the box of tokenizers; no tokenizer of a workspace can have this name.
+_EVERY_WORD = "word:"
 
 
 def train_form(workspace: Workspace, draft: Draft) -> tuple[dict[str, Any], DeltaGenerator]:
@@ -168,18 +170,24 @@ def _dataset(workspace: Workspace, draft: Draft) -> str:
 
 
 def _tokenizer(workspace: Workspace, draft: Draft) -> str:
-    """The kind, and for BPE its size beside it; or a tokenizer of the workspace by name."""
+    """The kind, with the size beside it where it has one; or a tokenizer of the workspace by name."""
     records = {record.name: record for record in list_tokenizers(workspace)}
     wanted = str(draft.values["data.tokenizer"])
     wanted = {record.id: record.name for record in records.values()}.get(wanted, wanted)
-    size = wanted.removeprefix("bpe:") if wanted.startswith("bpe:") else ""
-    is_possible = size.isdecimal() and MINIMUM_BPE_SIZE <= int(size) <= MAXIMUM_BPE_SIZE
-    kind = "bpe" if is_possible else wanted
-    options = _with(kind, [*_TOKENIZER_WORDS, *records])
+    sized = sized_kinds()
+    words = {"char": "Characters", "byte": "Bytes", _EVERY_WORD: "Every word of the text"}
+    words |= {kind: f"{about.title}, made for this text" for kind, about in sized.items()}
+    size = 0
+    kind = _EVERY_WORD if wanted == "word" else wanted
+    with suppress(UserError):  # a size that is not possible is said by the card
+        choice = tokenizer_choice(wanted)
+        if choice.size:
+            kind, size = str(choice.kind), choice.size
+    options = _with(kind, [*words, *records])
 
     def shown(name: str) -> str:
-        if name in _TOKENIZER_WORDS:
-            return _TOKENIZER_WORDS[name]
+        if name in words:
+            return words[name]
         if name in records:
             return f"{name} · {records[name].vocabulary_size:,} entries"
         return f"{name} (not in this workspace)"
@@ -189,15 +197,22 @@ def _tokenizer(workspace: Workspace, draft: Draft) -> str:
             "Tokenizer", options, index=options.index(kind), format_func=shown, key=f"{draft.prefix}-data.tokenizer"
         )
         st.caption("How text is cut. Longer pieces let the same context reach further and make the vocabulary larger.")
-    if chosen != "bpe":
+    if chosen == _EVERY_WORD:
+        return "word"
+    about = sized.get(cast("TokenizerKind", chosen))
+    if about is None:
         return chosen
-    first = int(size) if is_possible else _USUAL_BPE_SIZE
     with st.container(gap="xxsmall"):
         entries = st.number_input(
-            "Vocabulary, entries", MINIMUM_BPE_SIZE, MAXIMUM_BPE_SIZE, first, step=256, key=f"{draft.prefix}-bpe"
+            "Vocabulary, entries",
+            about.minimum,
+            MAXIMUM_VOCABULARY,
+            size if chosen == kind and size else about.usual,
+            step=256,
+            key=f"{draft.prefix}-{chosen}",
         )
-        st.caption(f"Each entry costs one row as wide as the model. {MINIMUM_BPE_SIZE} to {MAXIMUM_BPE_SIZE:,}.")
-    return f"bpe:{entries}"
+        st.caption(f"Each entry costs one row as wide as the model. {about.minimum} to {MAXIMUM_VOCABULARY:,}.")
+    return f"{chosen}:{entries}"
 
 
 def _model(draft: Draft, values: dict[str, Any], advanced: bool) -> dict[str, Any]:

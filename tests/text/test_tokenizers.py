@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from tokenizers import models, pre_tokenizers
 
 from llm_core.config.errors import NotFound, UserError
-from llm_core.text.subword import encoding_pieces, train_bpe
+from llm_core.text.subword import encoding_pieces
+from llm_core.text.subword_training import train_bpe
 from llm_core.text.tokenizers import (
     END_OF_TEXT,
     ByteTokenizer,

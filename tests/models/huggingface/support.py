@@ -15,7 +15,8 @@ from llm_core.config.run import RunConfig
 from llm_core.models.decoder import Decoder
 from llm_core.models.interface import LanguageModel
 from llm_core.models.loading import load_checkpoint_model, save_weights
-from llm_core.text.subword import SubwordTokenizer, train_bpe
+from llm_core.text.subword import SubwordTokenizer
+from llm_core.text.subword_training import train_bpe
 from llm_core.text.tokenizers import TextTokenizer
 from llm_core.workspace.checkpoints import find_checkpoint, write_checkpoint
 from llm_core.workspace.paths import Workspace
