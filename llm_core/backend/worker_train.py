@@ -19,12 +19,12 @@ from llm_core.backend.endings import CANCELLED, Cancelled, StopSignal, explain
 from llm_core.backend.lease import Heartbeat
 from llm_core.config.data import DataConfig
 from llm_core.config.errors import UserError
+from llm_core.config.objective_words import ObjectiveWords, objective_words
 from llm_core.config.run import RunConfig, config_from_dict
 from llm_core.config.timing import Timing
 from llm_core.models.counting import count_parameters
 from llm_core.objectives.pair_objective import PairObjective
 from llm_core.objectives.registry import objective_for
-from llm_core.objectives.words import ObjectiveWords, objective_words
 from llm_core.text.pair_batches import require_pairs
 from llm_core.text.token_set import TokenSet
 from llm_core.text.tokens import find_tokens
@@ -340,11 +340,13 @@ class _Recorder(Observer):
 
     def summary(self, trainer: Trainer, result: TrainResult) -> dict[str, Any]:
         """The figures of `glassbox train --json`."""
+        train_loss = result.train_loss if result.train_loss is not None else self._train_loss
         return {
             "steps": trainer.step,
-            "train_loss": result.train_loss if result.train_loss is not None else self._train_loss,
-            "val_loss": self._measured.get(self._words(trainer).validation_key),
-            "bits_per_byte": self._measured.get("bits_per_byte"),
+            # A loss that is no code length is told under its own name alone.
+            **dict.fromkeys(("train_loss", "val_loss", "bits_per_byte")),
+            self._words(trainer).train_key: train_loss,
+            **self._measured,
             "tokens_per_second": trainer.tokens_per_second,
             "seconds": trainer.seconds,
             "parameters": self._progress.values.get("parameters"),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from llm_core.config.objective_words import objective_words
 from llm_core.config.run import RunConfig
 from llm_core.generation.evaluation_mode import evaluation_mode
 from llm_core.generation.likelihood import Losses, sum_losses, target_losses
@@ -20,7 +21,6 @@ from llm_core.models.interface import LanguageModel
 from llm_core.objectives.causal import summed_cross_entropy
 from llm_core.objectives.interface import Batch, FillingObjective
 from llm_core.objectives.train_step import CausalObjective
-from llm_core.objectives.words import objective_words
 from llm_core.text.batches import TokenVector
 from llm_core.text.tokenizer_interface import TextTokenizer
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 from streamlit.components.v2 import component
 
 from llm_core.config.errors import UserError
+from llm_core.config.objective_words import objective_words
 from llm_core.web.series import is_exact
 from llm_core.web.vendor import plotly_path
 
@@ -59,6 +60,7 @@ def live_plot(
     smooth: float = 0.0,
     log: bool = False,
     guides: Sequence[Guide] = (),
+    x_label: str = "",
     height: int = 380,
     bytes_per_token: float | None = None,
 ) -> None:
@@ -71,6 +73,7 @@ def live_plot(
         unit: "nats", "perplexity" or "bits/byte", for losses; other curves have their own.
         smooth: weight of the moving average, 0 (the stored values) to 1; the raw values stay visible as a band.
         guides: levels to compare with.
+        x_label: what the steps are, where they are no steps.
         height: pixels.
         bytes_per_token: for runs that do not name their own.
 
@@ -102,8 +105,8 @@ def live_plot(
             "height": height,
             "exact": [name for name in keys if is_exact(name)],
             "labels": {name: _label(name) for name in keys},
-            "x_label": _X_LABELS[x],
-            "y_label": _LOSS_LABELS[unit] if is_loss else _label(first),
+            "x_label": x_label or _X_LABELS[x],
+            "y_label": _loss_label(first, unit) if is_loss else _label(first),
         },
     )
 
@@ -120,7 +123,17 @@ def _plotted(run: PlottedRun, bytes_per_token: float | None) -> dict[str, Any]:
 
 
 def _label(key: str) -> str:
-    return _LABELS.get(key, key.replace("_", " "))
+    if key in _LABELS:
+        return _LABELS[key]
+    if key.endswith("_loss"):
+        return "validation" if "_val_" in key else "training"
+    return "share found" if key.endswith("_accuracy") else key.replace("_", " ")
+
+
+def _loss_label(key: str, unit: str) -> str:
+    """What the axis of a loss says: an objective that is no code length has an axis of its own."""
+    own = {words.train_key: words.axis_title for words in objective_words().values()}
+    return own.get(key, _LOSS_LABELS[unit]) if unit == "nats" else _LOSS_LABELS[unit]
 
 
 @cache

@@ -40,7 +40,7 @@ def show_events(record: JobRecord, folder: Path) -> None:
 
 def show_settings(config: RunConfig) -> None:
     """Every setting of the run, with what it is called in the form."""
-    labels = {row.path: row.label for row in describe_run(config.model.kind)}
+    labels = {row.path: row.label for row in describe_run(config.model.kind, config.objective.kind)}
     values = {path: value for path, value in flatten(config).items() if path != "schema_version"}
     table = pd.DataFrame(
         {
@@ -72,10 +72,14 @@ def _samples(run_id: str, folder: Path) -> None:
     for sample in written:
         if sample.step != chosen:
             continue
-        st.caption(
-            literal(f"After {sample.step:,} steps, going on from {json.dumps(sample.prompt, ensure_ascii=False)}")
-        )
-        st.code(sample.prompt + sample.text, language=None, wrap_lines=True)
+        expected = sample.data.get("expected")
+        if expected is None:
+            start = json.dumps(sample.prompt, ensure_ascii=False)
+            st.caption(literal(f"After {sample.step:,} steps, going on from {start}"))
+            st.code(sample.prompt + sample.text, language=None, wrap_lines=True)
+        else:
+            st.caption(f"After {sample.step:,} steps: what it was given, what it made of it, what it should have been")
+            st.code(f"{sample.prompt}\n→ {sample.text}\n= {expected}", language=None, wrap_lines=True)
 
 
 def _choose_step(run_id: str, steps: list[int]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import streamlit as st
 
 from llm_core.backend.jobs import resume_run, stop_job
+from llm_core.config.objective_words import objective_words
 from llm_core.quantities import duration, three_digits
 from llm_core.ui.guards import require_role
 from llm_core.ui.states import attempt, literal
@@ -97,7 +98,10 @@ def _figures(record: JobRecord, summary: RunSummary) -> None:
         return
     with st.container(horizontal=True):
         if summary.val_loss is not None:
-            st.metric("Validation loss", f"{three_digits(summary.val_loss)} nats", width="content")
+            title = "Validation loss" if summary.accuracy is None else objective_words()[summary.objective].title
+            st.metric(title, f"{three_digits(summary.val_loss)} nats", width="content")
+        if summary.accuracy is not None:
+            st.metric("Right", f"{100 * summary.accuracy:.1f} %", width="content")
         if summary.tokens_per_second:
             st.metric("Speed", f"{three_digits(summary.tokens_per_second)} tokens/s", width="content")
         if summary.seconds:

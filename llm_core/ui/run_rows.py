@@ -83,7 +83,8 @@ def _how_well(run: RunSummary) -> str:
     if run.val_loss is None:
         return "no validation yet"
     bits = "" if run.bits_per_byte is None else f" · {three_digits(run.bits_per_byte)} bits/byte"
-    return f"{three_digits(run.val_loss)} nats{bits}"
+    right = "" if run.accuracy is None else f" · {100 * run.accuracy:.0f} % right"
+    return f"{three_digits(run.val_loss)} nats{bits}{right}"
 
 
 def _how_far(run: RunSummary) -> str:

@@ -95,7 +95,8 @@ def _frame(runs: Sequence[RunSummary]) -> pd.DataFrame:
                 "family": known[run.kind].title if run.kind in known else run.kind,
                 "text": run.dataset,
                 "bits/byte": run.bits_per_byte,
-                "validation": run.val_loss,
+                "validation": run.val_loss if run.objective == "causal" else None,
+                "filled in": None if run.accuracy is None else 100 * run.accuracy,
                 "loss so far": run.sparkline,
                 "parameters": run.parameters,
                 "started": datetime.fromtimestamp(run.created_at, UTC),
@@ -113,6 +114,9 @@ _COLUMNS = {
     "state": st.column_config.TextColumn(width=70),
     "bits/byte": st.column_config.NumberColumn(format="%.3f", help="Validation; compares across tokenizers."),
     "validation": st.column_config.NumberColumn(format="%.3f", help="Validation loss in nats per token."),
+    "filled in": st.column_config.NumberColumn(
+        format="%.1f %%", help="Hidden or answered tokens that the likeliest one hits, on validation text."
+    ),
     "loss so far": st.column_config.LineChartColumn(help="Training loss.", width="small"),
     "parameters": st.column_config.NumberColumn(format="compact"),
     "steps": st.column_config.NumberColumn(format="localized"),

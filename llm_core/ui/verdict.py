@@ -10,6 +10,9 @@ import math
 from dataclasses import dataclass
 
 from llm_core.backend.ngram_levels import NgramLevels, read_levels
+from llm_core.config.objective import ObjectiveConfig
+from llm_core.config.objective_words import objective_words
+from llm_core.objectives.vocabulary import model_vocabulary
 from llm_core.quantities import loss_faces, three_digits
 from llm_core.text.token_set import TokenSet
 from llm_core.ui.live_plot import Guide
@@ -37,12 +40,13 @@ class Levels:
         return math.log(self.vocabulary_size)
 
 
-def levels_of(tokens: TokenSet) -> Levels:
-    """The levels of a text as it was cut."""
+def levels_of(tokens: TokenSet, objective: ObjectiveConfig) -> Levels:
+    """The levels of a text as it was cut, for the vocabulary that the objective needs."""
+    size = model_vocabulary(tokens.tokenizer, objective).size
     meta = tokens.meta
     word = token_word(meta.tokenizer_kind)
     ngrams = read_levels(tokens.path)
-    return Levels(meta.vocabulary_size, meta.unigram_entropy_nats, meta.bytes_per_token, word, ngrams)
+    return Levels(size, meta.unigram_entropy_nats, meta.bytes_per_token, word, ngrams)
 
 
 def token_word(tokenizer_kind: str) -> str:
@@ -50,16 +54,22 @@ def token_word(tokenizer_kind: str) -> str:
     return {"char": "character", "byte": "byte"}.get(tokenizer_kind, "token")
 
 
-def guides(levels: Levels, unit: str) -> list[Guide]:
-    """The levels as lines in the unit of the chart: "nats", "perplexity" or "bits/byte"."""
+def guides(levels: Levels, unit: str, objective: str = "causal") -> list[Guide]:
+    """The levels as lines in the unit of the chart: "nats", "perplexity" or "bits/byte".
+
+    A hidden token can be guessed by its frequency as any other, but not by an n-gram, which sees one side; and an answer holds
+    tokens that the text does not.
+    """
     size = levels.vocabulary_size
     chance, unigram = (in_unit(nats, unit, levels) for nats in (levels.chance_nats, levels.unigram_nats))
     chance_words = (
         f"chance: ln {size:,} = {three_digits(chance)}" if unit == "nats" else f"chance: {three_digits(chance)}"
     )
     unigram_words = f"each {levels.token_word} by its frequency: {three_digits(unigram)}"
-    found: list[Guide] = [{"value": chance, "label": chance_words}, {"value": unigram, "label": unigram_words}]
-    if levels.ngrams is not None:
+    found: list[Guide] = [{"value": chance, "label": chance_words}]
+    if objective in ("causal", "masked"):
+        found.append({"value": unigram, "label": unigram_words})
+    if levels.ngrams is not None and objective == "causal":
         best = levels.ngrams.best_order
         names = {SHOWN_ORDER: f"{SHOWN_ORDER}-gram"} | {best: f"best n-gram ({best})"}
         for order, name in names.items():
@@ -75,6 +85,19 @@ def in_unit(nats: float, unit: str, levels: Levels) -> float:
     if unit == "bits/byte":
         return nats / (math.log(2) * levels.bytes_per_token)
     return nats
+
+
+def filling_verdict(val_loss: float, accuracy: float | None, levels: Levels | None, objective: str) -> str:
+    """The loss of an objective that is no code length, and how often the likeliest token is right."""
+    words = objective_words()[objective]
+    target = words.axis_title.removeprefix("loss, nats per ")
+    sentences = [f"{three_digits(val_loss)} nats per {target}."]
+    if accuracy is not None:
+        sentences.append(f"The likeliest token is right in {100 * accuracy:.1f} % of the places.")
+    if levels is not None:
+        gap = levels.chance_nats - val_loss
+        sentences.append(f"{three_digits(gap)} nats better than chance." if gap > 0 else "Not better than chance yet.")
+    return " ".join([*sentences, "It does not compare with the loss of next tokens."])
 
 
 def verdict(val_loss: float, train_loss: float | None, bits_per_byte: float | None, levels: Levels | None) -> str:

@@ -33,7 +33,7 @@ MAXIMUM_KEYS = 16
 MAXIMUM_PIXELS = 8000
 MAXIMUM_MARKS = 60
 MARK_CHARACTERS = 160
-# Measured over a whole split, as every key that begins with val_ is.
+# Measured over a whole split, as every key with val_ in it is.
 EXACT_KEYS = frozenset({"bits_per_byte"})
 
 WAITING_POLL_MS, RUNNING_POLL_MS, PAUSED_POLL_MS = 500, 1000, 3000
@@ -97,7 +97,7 @@ def _number(parameters: Mapping[str, str], name: str, minimum: float, maximum: f
 
 def is_exact(key: str) -> bool:
     """Whether the values of a key are measured over a whole split: not noisy, and too few to smooth."""
-    return key.startswith("val_") or key in EXACT_KEYS
+    return "val_" in key or key.endswith("_accuracy") or key in EXACT_KEYS
 
 
 def answer(workspace: Workspace, cache: CurveCache, record: JobRecord, query: SeriesQuery) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from llm_core.config.errors import UserError
+from llm_core.config.objective_words import objective_words
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.json_files import write_json
 from llm_core.workspace.metrics_read import few_points, heartbeat, last_values, segments, surviving
@@ -23,6 +24,7 @@ from llm_core.workspace.registry import Registry
 CONFIG = "config.json"
 LOG = "log.txt"
 SPARKLINE_POINTS = 40
+_SECTIONS = ("model", "data", "training", "objective")
 _TRASH = ".deleted-"
 
 
@@ -43,8 +45,13 @@ class RunSummary:
     parameters: int | None
     steps: int
     max_steps: int | None
+    objective: str
+    """What the model was asked to predict; losses of different objectives do not compare."""
     train_loss: float | None
     val_loss: float | None
+    """In nats per target of the objective: a token, a hidden token, a token of an answer."""
+    accuracy: float | None
+    """Share of validation targets that the likeliest token hits, where the objective measures it."""
     bits_per_byte: float | None
     tokens_per_second: float | None
     seconds: float | None
@@ -73,15 +80,18 @@ def summarise_run(workspace: Workspace, record: JobRecord) -> RunSummary:
     """The run in one line. What the worker reported at its end counts before what was measured on the way."""
     folder = run_folder(workspace, record.id)
     result = record.result
+    model, data, training, objective = (_section(record.config, name) for name in _SECTIONS)
+    known = objective_words()
+    words = known.get(str(objective.get("kind")), known["causal"])
+    own_keys = tuple(key for key in (words.train_key, words.validation_key, words.accuracy_key) if key)
     try:
         beat = heartbeat(folder)
         progress = {} if beat is None else {**beat.progress, "written_at": beat.written_at}
-        measured = last_values(folder, ("train_loss", "val_loss", "bits_per_byte", "tokens_per_second"))
-        sparkline = _sparkline(folder)
+        measured = last_values(folder, (*own_keys, "bits_per_byte", "tokens_per_second"))
+        sparkline = _sparkline(folder, words.train_key)
     except UserError:
         # A damaged metrics.db must not take the list of runs down; the run's own page names the damage.
         progress, measured, sparkline = {}, dict[str, float](), list[float]()
-    model, data, training = (_section(record.config, name) for name in ("model", "data", "training"))
     return RunSummary(
         id=record.id,
         name=record.name,
@@ -96,8 +106,10 @@ def summarise_run(workspace: Workspace, record: JobRecord) -> RunSummary:
         parameters=_first(result.get("parameters"), progress.get("parameters")),
         steps=int(_first(result.get("steps"), progress.get("step")) or 0),
         max_steps=_first(progress.get("max_steps"), training.get("max_steps")),
-        train_loss=_first(result.get("train_loss"), measured.get("train_loss")),
-        val_loss=_first(result.get("val_loss"), measured.get("val_loss")),
+        objective=words.kind,
+        train_loss=_first(result.get(words.train_key), measured.get(words.train_key)),
+        val_loss=_first(result.get(words.validation_key), measured.get(words.validation_key)),
+        accuracy=_first(result.get(words.accuracy_key), measured.get(words.accuracy_key)),
         bits_per_byte=_first(result.get("bits_per_byte"), measured.get("bits_per_byte")),
         tokens_per_second=_first(result.get("tokens_per_second"), measured.get("tokens_per_second")),
         seconds=_first(result.get("seconds"), progress.get("seconds")),
@@ -145,8 +157,8 @@ def folder_bytes(folder: Path) -> int:
     return total
 
 
-def _sparkline(folder: Path) -> list[float]:
-    points = few_points(folder, "train_loss", SPARKLINE_POINTS)
+def _sparkline(folder: Path, key: str) -> list[float]:
+    points = few_points(folder, key, SPARKLINE_POINTS)
     values = points.where(surviving(points, segments(folder))).value
     return [float(value) for value in values if math.isfinite(value)]
 
