@@ -68,7 +68,7 @@ def train_wordpiece(texts: Iterable[str], size: int, alphabet: str) -> SubwordTo
     Args:
         texts: pieces of text, cut where white space begins.
         size: vocabulary size wanted; a small text may have fewer pieces.
-        alphabet: characters that are known whether the texts hold them or not, alone and inside words.
+        alphabet: the characters of the texts and any others that are to be known, alone and inside words.
 
     Raises:
         UserError: `size` out of bounds, or too small for the characters.
@@ -85,19 +85,15 @@ def train_wordpiece(texts: Iterable[str], size: int, alphabet: str) -> SubwordTo
             decoders.Replace(Regex(" (?=[.,!?;:])"), ""),
         ]
     )
+    needed = [*WORDPIECE_SPECIALS, *_character_pieces(tokenizer, alphabet)]
+    _check_room(size, len(needed), "WordPiece")
+    # Named beforehand, because the library numbers characters inside words in the order of a hash table, and ties go by number.
     trainer = trainers.WordPieceTrainer(
-        vocab_size=size, special_tokens=list(WORDPIECE_SPECIALS), continuing_subword_prefix=_INSIDE, show_progress=False
+        vocab_size=size, special_tokens=needed, continuing_subword_prefix=_INSIDE, show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer=trainer)
-    learned = tokenizer.get_vocab(with_added_tokens=True)
-    needed = [*WORDPIECE_SPECIALS, *_character_pieces(tokenizer, alphabet, learned)]
-    _check_room(size, len(needed), "WordPiece")
-    others = [piece for piece in sorted(learned, key=lambda piece: learned[piece]) if piece not in set(needed)]
-    pieces = [*needed, *others][:size]
     fields = cast("dict[str, Any]", json.loads(tokenizer.to_str()))
-    fields["model"]["vocab"] = {piece: index for index, piece in enumerate(pieces)}
-    for token in fields["added_tokens"]:
-        token["id"] = WORDPIECE_SPECIALS.index(token["content"])
+    fields["added_tokens"] = [token for token in fields["added_tokens"] if token["content"] in WORDPIECE_SPECIALS]
     return SubwordTokenizer(json.dumps(fields, ensure_ascii=False))
 
 
@@ -106,6 +102,7 @@ def train_unigram(texts: Iterable[str], size: int) -> SubwordTokenizer:
 
     Unlike T5's it changes nothing before cutting, adds no space in front, and falls back to bytes, so that every text is known.
     White space other than spaces is a piece of its own, and the rarest characters (0.05 % of the text) are bytes.
+    The library adds up in no fixed order, so that scores differ in the fourth digit from one training to the next.
 
     Args:
         texts: pieces of text, cut where white space begins.
@@ -162,11 +159,10 @@ def _without_rare_characters(texts: Sequence[str], most: int) -> Iterator[str]:
         yield text.translate(rare) if rare else text
 
 
-def _character_pieces(tokenizer: tokenizers.Tokenizer, alphabet: str, learned: Iterable[str]) -> list[str]:
+def _character_pieces(tokenizer: tokenizers.Tokenizer, alphabet: str) -> list[str]:
     """The pieces without which some word would be unknown: each character alone, and inside words where it can stand there."""
-    single = {piece.removeprefix(_INSIDE) for piece in learned if len(piece.removeprefix(_INSIDE)) == 1}
     pieces: list[str] = []
-    for character in sorted(single | set(alphabet)):
+    for character in sorted(set(alphabet)):
         normalized = tokenizer.normalizer.normalize_str(f"a{character}")
         words = [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalized)]
         if words == ["a"]:
