@@ -1,4 +1,7 @@
-"""Closed forms against the modules themselves: parameters, floating-point operations, memory kept for the backward pass."""
+"""Closed forms against the modules themselves: parameters and floating-point operations of every family; published sizes.
+
+Not here: memory (`test_counting_memory.py`).
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,27 @@ from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from llm_core.config.model import GRUConfig, LSTMConfig, ModelConfig, RNNConfig, TransformerConfig
+from llm_core.config.encoder import encoder_presets
+from llm_core.config.encoder_decoder import EncoderDecoderConfig, encoder_decoder_form, encoder_decoder_forms
+from llm_core.config.model import (
+    GRUConfig,
+    LSTMConfig,
+    MinGRUConfig,
+    ModelConfig,
+    NgramConfig,
+    RNNConfig,
+    TransformerConfig,
+)
 from llm_core.config.presets import presets
 from llm_core.models.counting import (
+    RowShape,
     count_parameters,
     forward_flops_per_token,
+    inference_memory_bytes,
     training_flops_per_token,
+    whole_row,
 )
+from llm_core.models.encoder_decoder import EncoderDecoder
 from llm_core.models.interface import LanguageModel
 from llm_core.models.registry import build_model
 from llm_core.objectives.train_step import TrainStep
@@ -33,7 +50,7 @@ def recurrent_configs(draw: st.DrawFn) -> ModelConfig:
         "embedding_size": 0 if tied else draw(st.integers(0, 12)),
         "tie_embeddings": tied,
     }
-    family = draw(st.sampled_from([RNNConfig, GRUConfig, LSTMConfig]))
+    family = draw(st.sampled_from([RNNConfig, GRUConfig, MinGRUConfig, LSTMConfig]))
     if family is RNNConfig:
         shape["nonlinearity"] = draw(st.sampled_from(["tanh", "relu", "sigmoid"]))
     return family(**shape)
@@ -130,6 +147,7 @@ FLOP_FORMS: dict[str, ModelConfig] = {
     "rnn": RNNConfig(num_layers=2, hidden_size=8, embedding_size=6),
     "rnn-sigmoid": RNNConfig(num_layers=1, hidden_size=8, nonlinearity="sigmoid"),
     "gru": GRUConfig(num_layers=2, hidden_size=8),
+    "mingru": MinGRUConfig(num_layers=2, hidden_size=8, embedding_size=6),
     "lstm": LSTMConfig(num_layers=2, hidden_size=8, tie_embeddings=True),
     "transformer": TransformerConfig(num_layers=2, num_heads=4, hidden_size=16),
     "transformer-grouped": TransformerConfig(num_layers=1, num_heads=4, num_kv_heads=2, hidden_size=16),
@@ -163,7 +181,72 @@ def test_flops_equal_those_that_torch_counts(config: ModelConfig) -> None:
     assert training == pytest.approx(rows * length * training_flops_per_token(config, vocabulary, length), rel=0.15)
 
 
+def test_published_encoders_and_encoder_decoders_have_their_published_size() -> None:
+    bert = count_parameters(encoder_presets()["bert"], 30_522, 512)
+    assert bert.total - bert.head + 768 * 768 + 768 == 109_482_240  # without the head, with the pooler
+    modernbert = count_parameters(encoder_presets()["modernbert"], 50_368, 8_192)
+    assert modernbert.total - modernbert.head == 149_014_272
+    assert count_parameters(encoder_decoder_form("t5").config, 32_128, 512).total == 60_506_624
+
+
+@pytest.mark.parametrize("form", encoder_decoder_forms())
+@pytest.mark.parametrize(("source", "target"), [(12, 7), (5, 12)])
+def test_flops_of_an_encoder_decoder_equal_those_that_torch_counts(form: str, source: int, target: int) -> None:
+    rows, vocabulary = 3, 11
+    config = encoder_decoder_form(form).small.model_copy(update={"num_decoder_layers": 3})
+    model = EncoderDecoder(config, vocabulary, 12)
+    sources = torch.zeros(rows, source, dtype=torch.int64)
+    targets = torch.zeros(rows, target, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counted, sdpa_kernel(SDPBackend.MATH):
+        model.logits(model(targets, memory=model.encode(sources)).hidden_BTD)
+    row = RowShape(1, read=source, scored=target, written=target)
+    assert counted.get_total_flops() == rows * forward_flops_per_token(config, vocabulary, 12, row=row)
+
+
+def test_ngrams_are_bounded_and_nothing_else_is() -> None:
+    from llm_core.models.ngram import fit_ngrams
+
+    tokens = torch.randint(5, (200,), generator=torch.Generator().manual_seed(0)).numpy()
+    for order in (1, 2, 3, 5):
+        bound = count_parameters(NgramConfig(order=order), 5, 8, train_tokens=200)
+        assert bound.is_upper_bound
+        assert fit_ngrams(tokens, order, 5).num_ngrams <= bound.total
+        assert bound.total <= count_parameters(NgramConfig(order=order), 5, 8).total
+    assert count_parameters(NgramConfig(order=2), 5, 8).total == 6 + 36
+    assert not count_parameters(MinGRUConfig(), 5, 8).is_upper_bound
+    assert training_flops_per_token(NgramConfig(), 5, 8) == 0
+
+
+def test_inference_takes_the_weights_and_what_is_remembered() -> None:
+    """A state of two rows against the tensors that the models themselves make."""
+    for config in (*FLOP_FORMS.values(), encoder_decoder_form("t5").small):
+        model = build_model(config, 11, 12) if not isinstance(config, EncoderDecoderConfig) else None
+        if model is None:
+            model = EncoderDecoder(config, 11, 12)
+            state = model.initial_state(2, 12, memory=model.encode(torch.zeros(2, 12, dtype=torch.int64)))
+            tensors = [state.target.keys_LBKSE[..., :-1, :], state.target.values_LBKSE[..., :-1, :]]
+            tensors += [state.keys_LBHSE, state.values_LBHSE]
+        elif model.is_recurrent:
+            state = model.initial_state(2, 0)
+            tensors = [state.hidden_LBU, *([] if state.cell_LBU is None else [state.cell_LBU])]
+        else:
+            state = model.initial_state(2, 12)
+            tensors = [state.keys_LBKSE[..., :-1, :], state.values_LBKSE[..., :-1, :]]  # without the place for padding
+        expected = sum(tensor.numel() for tensor in [*model.parameters(), *tensors])
+        assert inference_memory_bytes(config, 11, 12, batch_size=2) == 4 * expected
+    encoder = encoder_presets()["bert-small"]
+    assert inference_memory_bytes(encoder, 11, 12, batch_size=2) == 4 * count_parameters(encoder, 11, 12).total
+
+
+def test_a_row_says_what_is_scored() -> None:
+    encoder = encoder_presets()["modernbert-small"]
+    whole, few = whole_row(encoder, 64), RowShape(64, read=64, scored=10)
+    spared = forward_flops_per_token(encoder, 500, 64, row=whole) - forward_flops_per_token(encoder, 500, 64, row=few)
+    # 54 places of 64 are not scored: a product of 128 by 128 and one of 128 by 500 each.
+    assert spared == 54 * 2 * 128 * (128 + 500) // 64
+
+
 def test_counting_needs_no_torch() -> None:
     """Pages and the command line count without it."""
-    code = "import sys, llm_core.models.counting, llm_core.models.families; sys.exit('torch' in sys.modules)"
+    code = "import sys, llm_core.models.counting, llm_core.models.families, llm_core.objectives.row_shape; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

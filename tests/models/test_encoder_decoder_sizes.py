@@ -12,8 +12,8 @@ from torch import nn
 
 from llm_core.config.encoder_decoder import EncoderDecoderConfig, encoder_decoder_form, encoder_decoder_forms
 from llm_core.config.errors import NotFound
+from llm_core.models.counting import count_parameters
 from llm_core.models.encoder_decoder import EncoderDecoder
-from llm_core.models.encoder_decoder_counting import count_encoder_decoder
 from tests.models.encoder_decoder_references import (
     FORMS,
     V,
@@ -38,7 +38,7 @@ T5_BASE = {"num_layers": 12, "num_heads": 12, "hidden_size": 768, "feed_forward_
     ids=["T5 small", "T5 base", "T5 v1.1 small", "T5 v1.1 base", "Transformer base"],
 )
 def test_published_models_have_their_published_size(config: EncoderDecoderConfig, vocabulary: int, total: int) -> None:
-    assert count_encoder_decoder(config, vocabulary).total == total
+    assert count_parameters(config, vocabulary, 8).total == total
 
 
 @st.composite
@@ -66,7 +66,7 @@ def configs(draw: st.DrawFn) -> EncoderDecoderConfig:
 def test_every_part_is_counted_exactly(config: EncoderDecoderConfig, vocabulary: int) -> None:
     with torch.device("meta"):
         model = EncoderDecoder(config, vocabulary, 8)
-    count = count_encoder_decoder(config, vocabulary)
+    count = count_parameters(config, vocabulary, 8)
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
 
     def numbers(*words: str) -> int:

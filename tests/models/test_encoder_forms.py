@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from llm_core.config.encoder import EncoderConfig, encoder_presets
 from llm_core.config.errors import UserError
+from llm_core.models.counting import RowShape, count_parameters, forward_flops_per_token, training_flops_per_token
 from llm_core.models.encoder import Encoder
-from llm_core.models.encoder_counting import count_encoder, forward_flops_per_row, training_flops_per_row
 from llm_core.models.encoder_layers import make_layer_norm
 from llm_core.models.interface import Memory
 from llm_core.models.layers import LayerInputs
@@ -206,7 +206,7 @@ def encoder_configs(draw: st.DrawFn) -> EncoderConfig:
 @settings(max_examples=60, deadline=None)
 def test_the_closed_form_counts_the_module(config: EncoderConfig, vocabulary: int, context: int) -> None:
     model = Encoder(config, vocabulary, context)
-    count = count_encoder(config, vocabulary, context)
+    count = count_parameters(config, vocabulary, context)
 
     def numbers(*words: str) -> int:
         return sum(
@@ -224,12 +224,12 @@ def test_the_closed_form_counts_the_module(config: EncoderConfig, vocabulary: in
 def test_the_published_sizes_are_met() -> None:
     """Without the head that fills in; BERT and RoBERTa with a pooler, a product with bias that no masked model needs."""
     pooler = 768 * 768 + 768
-    bert = count_encoder(encoder_presets()["bert"], 30_522, 512)
+    bert = count_parameters(encoder_presets()["bert"], 30_522, 512)
     assert bert.total - bert.head + pooler == 109_482_240
     assert bert.total == 109_514_298
-    roberta = count_encoder(encoder_presets()["roberta"], 50_265, 512)
+    roberta = count_parameters(encoder_presets()["roberta"], 50_265, 512)
     assert roberta.total - roberta.head + pooler == 124_645_632
-    modernbert = count_encoder(encoder_presets()["modernbert"], 50_368, 8_192)
+    modernbert = count_parameters(encoder_presets()["modernbert"], 50_368, 8_192)
     assert modernbert.total - modernbert.head == 149_014_272
     assert modernbert.total == 149_655_232
     for name, vocabulary, context, total in (
@@ -249,16 +249,19 @@ def test_flops_equal_those_that_torch_counts(tokens: torch.Tensor, form: str, pl
     model = ours(form, window=0)
     with FlopCounterMode(display=False) as counted, sdpa_kernel(SDPBackend.MATH):
         model.logits(model(tokens).hidden_BTD[:, :places])
-    assert counted.get_total_flops() == 2 * forward_flops_per_row(model.config, V, T, places)
+    # Two rows of T tokens; seen as one token the cost of a row comes without a rest.
+    row = RowShape(1, read=T, scored=places)
+    assert counted.get_total_flops() == 2 * forward_flops_per_token(model.config, V, T, row=row)
 
 
 def test_local_layers_cost_what_they_look_at() -> None:
     config = EncoderConfig(num_layers=5, num_heads=2, hidden_size=8, window=16)
     everywhere = config.model_copy(update={"window": 0})
     # Layers 1, 2 and 4 are local: 17 places instead of 130, each 4 operations for each of 8 numbers.
-    spared = forward_flops_per_row(everywhere, V, T, 20) - forward_flops_per_row(config, V, T, 20)
+    row = RowShape(1, read=T, scored=20)
+    spared = forward_flops_per_token(everywhere, V, T, row=row) - forward_flops_per_token(config, V, T, row=row)
     assert spared == T * 3 * 4 * 8 * (T - 17)
-    assert training_flops_per_row(config, V, T, 20) == 3 * forward_flops_per_row(config, V, T, 20)
+    assert training_flops_per_token(config, V, T, row=row) == 3 * forward_flops_per_token(config, V, T, row=row)
 
 
 @forms
