@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from llm_core.config.data import DataConfig
 from llm_core.config.run import RunConfig
-from llm_core.objectives.vocabulary import ModelVocabulary, assumed_vocabulary, model_vocabulary
 from llm_core.text.library import find_dataset
 from llm_core.text.tokenizer_library import find_tokenizer
 from llm_core.text.tokens import find_tokens
+from llm_core.text.vocabulary import ModelVocabulary, assumed_vocabulary, model_vocabulary
 from llm_core.workspace.paths import Workspace
 
 # A Latin text of some length; used until the text has been read once.

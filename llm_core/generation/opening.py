@@ -23,8 +23,8 @@ from llm_core.models.interface import LanguageModel
 from llm_core.models.loading import WEIGHTS_FILE, load_checkpoint_model
 from llm_core.models.ngram import NgramModel
 from llm_core.models.ngram_files import load_ngrams
-from llm_core.objectives.vocabulary import ModelVocabulary, extend_tokenizer, model_vocabulary
 from llm_core.text.tokenizers import TextTokenizer, tokenizer_from_json
+from llm_core.text.vocabulary import ModelVocabulary, extend_tokenizer, model_vocabulary
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from llm_core.models.interface import LanguageModel, State
-from llm_core.objectives.vocabulary import ModelVocabulary
 from llm_core.text.batches import TokenVector
+from llm_core.text.vocabulary import ModelVocabulary
 
 NO_TARGET = -100
 """Target of a place that a row leaves empty; torch's cross entropy leaves it out."""

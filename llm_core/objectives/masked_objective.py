@@ -21,8 +21,8 @@ from llm_core.models.interface import LanguageModel
 from llm_core.objectives.interface import NO_TARGET, Batch, BatchReader
 from llm_core.objectives.masked import MaskedStep, MaskingVocabulary, hide
 from llm_core.objectives.validation_windows import SEED, validation_windows
-from llm_core.objectives.vocabulary import ModelVocabulary
 from llm_core.text.batches import RandomWindows, TokenVector, generator_from_json, generator_to_json
+from llm_core.text.vocabulary import ModelVocabulary
 
 FindWordStarts = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
 

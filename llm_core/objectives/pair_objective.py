@@ -15,9 +15,9 @@ from llm_core.models.interface import LanguageModel
 from llm_core.objectives.interface import Batch, BatchReader
 from llm_core.objectives.sequence_to_sequence import SequenceToSequenceStep, pad_pairs
 from llm_core.objectives.validation_windows import ROWS
-from llm_core.objectives.vocabulary import ModelVocabulary
 from llm_core.text.batches import TokenVector
 from llm_core.text.pair_batches import Pair, PairBatches, TokenPairs
+from llm_core.text.vocabulary import ModelVocabulary
 
 
 class PairObjective:

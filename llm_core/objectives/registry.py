@@ -11,9 +11,9 @@ from llm_core.objectives.masked_objective import FindWordStarts, MaskedObjective
 from llm_core.objectives.pair_objective import PairObjective
 from llm_core.objectives.span_objective import SpanObjective
 from llm_core.objectives.train_step import CausalObjective
-from llm_core.objectives.vocabulary import ModelVocabulary, model_vocabulary
 from llm_core.objectives.word_starts import WordStarts
 from llm_core.text.tokenizer_interface import TextTokenizer
+from llm_core.text.vocabulary import ModelVocabulary, model_vocabulary
 
 TrainingObjective = CausalObjective | FillingObjective
 

@@ -1,6 +1,6 @@
 """Span corruption in training: windows of text, gaps cut into them anew each time they are read.
 
-Windows are as long as the context, so that source and target, which are shorter, fit for certain. Not here: the cutting
+A window is as long as the context, or a token or two shorter where its source or target would not fit otherwise. Not here: the cutting
 (`span_corruption.py`), the loss (`sequence_to_sequence.py`).
 
 Axes: B rows, L tokens of a window, S source, T target.
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from llm_core.config.errors import UserError
 from llm_core.config.run import RunConfig
 from llm_core.config.span_corruption import SpanCorruptionConfig
 from llm_core.models.interface import LanguageModel
@@ -23,8 +24,8 @@ from llm_core.objectives.interface import Batch, BatchReader
 from llm_core.objectives.sequence_to_sequence import SequenceToSequenceStep, decoder_inputs
 from llm_core.objectives.span_corruption import SpanVocabulary, corrupt, span_lengths
 from llm_core.objectives.validation_windows import SEED, validation_windows
-from llm_core.objectives.vocabulary import ModelVocabulary
 from llm_core.text.batches import RandomWindows, TokenVector, generator_from_json, generator_to_json
+from llm_core.text.vocabulary import ModelVocabulary
 
 
 class SpanObjective:
@@ -37,15 +38,15 @@ class SpanObjective:
         self.spans = config.objective
         self.ids = SpanVocabulary(vocabulary.first_mark + 1, vocabulary.end_token)
         self._config = config
+        self._length = _longest_text(config.data.context_length, config.objective)
 
     def step(self, model: LanguageModel) -> nn.Module:
         return SequenceToSequenceStep(model)
 
     def reader(self, tokens: TokenVector) -> BatchReader:
-        training, context = self._config.training, self._config.data.context_length
-        span_lengths(context, self.spans)  # says at once when there are more gaps than marks
-        windows = RandomWindows(tokens, training.batch_size, context - 1, self._config.seed)
-        return _CorruptedWindows(self, windows, training.batch_size * context, self._config.seed)
+        batch_size, seed = self._config.training.batch_size, self._config.seed
+        windows = RandomWindows(tokens, batch_size, self._length - 1, seed)
+        return _CorruptedWindows(self, windows, batch_size * self._length, seed)
 
     def scores(self, model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
         tensors = {name: torch.from_numpy(array).to(model.device) for name, array in batch.arrays.items()}
@@ -54,7 +55,7 @@ class SpanObjective:
 
     def validation(self, tokens: TokenVector, limit_tokens: int) -> Iterator[Batch]:
         generator = np.random.Generator(np.random.PCG64(SEED))
-        for rows_BL in validation_windows(tokens, self._config.data.context_length, limit_tokens):
+        for rows_BL in validation_windows(tokens, self._length, limit_tokens):
             yield self.corrupt(rows_BL, generator)
 
     def corrupt(self, texts_BL: npt.NDArray[np.int64], generator: np.random.Generator) -> Batch:
@@ -64,6 +65,17 @@ class SpanObjective:
         inputs_BT = decoder_inputs(targets_BT, self.vocabulary.start_token)
         arrays = {"source_BS": source_BS, "inputs_BT": inputs_BT, "targets_BT": targets_BT}
         return Batch(arrays, texts_BL.size, targets_BT.size)
+
+
+def _longest_text(context_length: int, spans: SpanCorruptionConfig) -> int:
+    """The longest window that fits with its source and its target; UserError where none does or there are more gaps than marks."""
+    for length in range(context_length, 1, -1):
+        lengths = span_lengths(length, spans)
+        if max(lengths.source, lengths.target) <= context_length:
+            return length
+    raise UserError(
+        "The context is too short to hide a part of it", value=f"{context_length} tokens", remedy="Lengthen the context"
+    )
 
 
 class _CorruptedWindows:

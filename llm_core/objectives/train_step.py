@@ -21,9 +21,9 @@ from llm_core.models.families import families
 from llm_core.models.interface import LanguageModel, State
 from llm_core.objectives.causal import summed_cross_entropy
 from llm_core.objectives.interface import Batch, BatchReader, StepOutput
-from llm_core.objectives.vocabulary import ModelVocabulary
 from llm_core.text.batches import RandomWindows, RecurrentStreams, TokenVector
 from llm_core.text.packing import document_numbers
+from llm_core.text.vocabulary import ModelVocabulary
 
 
 class TrainStep(nn.Module):

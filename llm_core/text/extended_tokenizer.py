@@ -1,7 +1,7 @@
 """A tokenizer with more ids above its own: the mask, marks and ends that an objective added to a model's vocabulary.
 
 Text never becomes one of them; they have names for people and stand for no text. Not here: which ids an objective adds
-(`llm_core.objectives.vocabulary`).
+(`llm_core.text.vocabulary`).
 """
 
 from __future__ import annotations

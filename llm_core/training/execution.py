@@ -25,7 +25,7 @@ from llm_core.models.counting import training_flops_per_token
 from llm_core.models.families import families
 from llm_core.models.registry import build_model
 from llm_core.objectives.interface import Objective
-from llm_core.objectives.vocabulary import ModelVocabulary
+from llm_core.text.vocabulary import ModelVocabulary
 from llm_core.training.budget import tokens_per_step
 
 # Compiling costs 10 to 60 seconds; it pays for runs of more than about this much arithmetic (minutes on the device).

@@ -24,10 +24,10 @@ from llm_core.objectives.masked_objective import MaskedObjective
 from llm_core.objectives.pair_objective import PairObjective
 from llm_core.objectives.span_objective import SpanObjective
 from llm_core.objectives.validation_windows import SEED
-from llm_core.objectives.vocabulary import extend_tokenizer
 from llm_core.text.batches import TokenVector
 from llm_core.text.pair_batches import TokenPairs
 from llm_core.text.tokenizer_interface import TextTokenizer
+from llm_core.text.vocabulary import extend_tokenizer
 from llm_core.training.trainer import Trainer
 
 _NUM_PAIRS = 3

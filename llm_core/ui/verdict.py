@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from llm_core.backend.ngram_levels import NgramLevels, read_levels
 from llm_core.config.objective import ObjectiveConfig
 from llm_core.config.objective_words import objective_words
-from llm_core.objectives.vocabulary import model_vocabulary
 from llm_core.quantities import loss_faces, three_digits
 from llm_core.text.token_set import TokenSet
+from llm_core.text.vocabulary import model_vocabulary
 from llm_core.ui.live_plot import Guide
 
 # Below this gap training and validation are told apart by noise alone.

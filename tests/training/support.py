@@ -7,7 +7,7 @@ from typing import Any
 from llm_core.config.run import RunConfig
 from llm_core.objectives.interface import Batch
 from llm_core.objectives.registry import TrainingObjective, build_objective
-from llm_core.objectives.vocabulary import plain_vocabulary
+from llm_core.text.vocabulary import plain_vocabulary
 
 
 def plain_objective(config: RunConfig, vocabulary_size: int = 16) -> TrainingObjective:

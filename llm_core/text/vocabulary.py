@@ -1,7 +1,7 @@
 """The vocabulary of a model: the tokenizer's, and the tokens that an objective needs beside it. Free of torch.
 
 A mask, marks for gaps, an end and a start are taken from the tokenizer where it has them (BERT's, RoBERTa's and T5's do); else they get
-the ids just above it, which no text can become. Not here: hiding (`masked.py`, `span_corruption.py`).
+the ids just above it, which no text can become. Not here: hiding (`llm_core.objectives`).
 
 Axes: V ids of the model.
 """
