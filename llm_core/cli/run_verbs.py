@@ -13,6 +13,7 @@ from typing import Any
 
 from llm_core.cli.output import DONE, FAILED, INTERRUPTED, ProgressLine, print_json, print_table
 from llm_core.config.errors import UserError
+from llm_core.config.objective_words import objective_words
 from llm_core.config.overrides import apply_overrides
 from llm_core.config.presets import preset
 from llm_core.config.run import RunConfig, load_config
@@ -40,7 +41,9 @@ def add_verbs(verbs: Any) -> None:
     delete = _with_run(verbs, "delete", "delete a run and all its files", delete_run)
     metrics = _with_run(verbs, "metrics", "the points of a curve", print_metrics)
     metrics.add_argument(
-        "--key", required=True, help="train_loss, val_loss, bits_per_byte, learning_rate, grad_norm, tokens_per_second"
+        "--key",
+        required=True,
+        help="train_loss, val_loss, bits_per_byte, masked_val_loss, span_val_loss, learning_rate, grad_norm, …",
     )
     metrics.add_argument("--csv", metavar="FILE", help="write a CSV file (- for standard output)")
     metrics.add_argument("--all", action="store_true", help="with stretches that were rolled back")
@@ -139,9 +142,10 @@ def _in_foreground(workspace: Workspace, record: JobRecord, options: argparse.Na
         finished.set()
         thread.join()
         line.close()
-    names = ("steps", "train_loss", "val_loss", "bits_per_byte", "tokens_per_second", "seconds")
     if options.json:
-        print_json({"run_id": record.id, "state": record.state, **{name: record.result.get(name) for name in names}})
+        # An objective that is no code length adds its losses under their own names.
+        always = dict.fromkeys(("steps", "train_loss", "val_loss", "bits_per_byte", "tokens_per_second", "seconds"))
+        print_json({"run_id": record.id, "state": record.state, **always, **record.result})
     else:
         print(f"{record.name} ({record.id}) {record.state}. {record.reason} {record.remedy}".rstrip())
         print(_figures(summarise_run(workspace, record)))
@@ -153,7 +157,10 @@ def _in_foreground(workspace: Workspace, record: JobRecord, options: argparse.Na
 def _figures(summary: RunSummary) -> str:
     parts = [f"{summary.steps:,} steps"]
     if summary.val_loss is not None:
-        parts.append(f"validation {summary.val_loss:.4f} nats a token")
+        unit = objective_words()[summary.objective].axis_title.removeprefix("loss, nats per ")
+        parts.append(f"validation {summary.val_loss:.4f} nats per {unit}")
+    if summary.accuracy is not None:
+        parts.append(f"{100 * summary.accuracy:.1f} % right")
     if summary.bits_per_byte is not None:
         parts.append(f"{summary.bits_per_byte:.4f} bits a byte")
     if summary.tokens_per_second:
@@ -161,6 +168,11 @@ def _figures(summary: RunSummary) -> str:
     if summary.seconds:
         parts.append(f"trained {duration(summary.seconds)}")
     return " · ".join(parts)
+
+
+def _code_length(summary: RunSummary) -> float | None:
+    """A loss that compares with others in a table."""
+    return summary.val_loss if objective_words()[summary.objective].is_code_length else None
 
 
 def list_runs(options: argparse.Namespace) -> int:
@@ -172,7 +184,7 @@ def list_runs(options: argparse.Namespace) -> int:
         print_json([_summary_json(summary) for summary in summaries])
         return 0
     rows = [
-        (s.name, s.id, s.state, s.kind, s.dataset, s.steps, s.val_loss, s.bits_per_byte, size(s.size_bytes))
+        (s.name, s.id, s.state, s.kind, s.dataset, s.steps, _code_length(s), s.bits_per_byte, size(s.size_bytes))
         for s in summaries
     ]
     print_table(("name", "id", "state", "family", "text", "steps", "val loss", "bits/byte", "disk"), rows)

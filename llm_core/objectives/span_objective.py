@@ -38,15 +38,15 @@ class SpanObjective:
         self.spans = config.objective
         self.ids = SpanVocabulary(vocabulary.first_mark + 1, vocabulary.end_token)
         self._config = config
-        self._length = _longest_text(config.data.context_length, config.objective)
+        self.window_length = _longest_text(config.data.context_length, config.objective)
 
     def step(self, model: LanguageModel) -> nn.Module:
         return SequenceToSequenceStep(model)
 
     def reader(self, tokens: TokenVector) -> BatchReader:
         batch_size, seed = self._config.training.batch_size, self._config.seed
-        windows = RandomWindows(tokens, batch_size, self._length - 1, seed)
-        return _CorruptedWindows(self, windows, batch_size * self._length, seed)
+        windows = RandomWindows(tokens, batch_size, self.window_length - 1, seed)
+        return _CorruptedWindows(self, windows, batch_size * self.window_length, seed)
 
     def scores(self, model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
         tensors = {name: torch.from_numpy(array).to(model.device) for name, array in batch.arrays.items()}
@@ -55,7 +55,7 @@ class SpanObjective:
 
     def validation(self, tokens: TokenVector, limit_tokens: int) -> Iterator[Batch]:
         generator = np.random.Generator(np.random.PCG64(SEED))
-        for rows_BL in validation_windows(tokens, self._length, limit_tokens):
+        for rows_BL in validation_windows(tokens, self.window_length, limit_tokens):
             yield self.corrupt(rows_BL, generator)
 
     def corrupt(self, texts_BL: npt.NDArray[np.int64], generator: np.random.Generator) -> Batch:

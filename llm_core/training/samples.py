@@ -97,7 +97,7 @@ def _fill(
     """The first row of the text with the likeliest token in each hidden place."""
     mask = objective.vocabulary.mask_token
     assert mask is not None
-    row_1T = _first_row(trainer, validation)
+    row_1T = _first_row(trainer.config.data.context_length, validation)
     batch = objective.hide(row_1T, np.random.Generator(np.random.PCG64(SEED)))
     positions = batch.arrays["positions_BM"][0][batch.arrays["targets_BM"][0] != NO_TARGET]
     tokens = row_1T[0].tolist()
@@ -115,7 +115,7 @@ def _fill(
 def _fill_gaps(
     trainer: Trainer, objective: SpanObjective, tokenizer: TextTokenizer, validation: TokenVector
 ) -> WrittenSample:
-    row_1L = _first_row(trainer, validation)
+    row_1L = _first_row(objective.window_length, validation)
     batch = objective.corrupt(row_1L, np.random.Generator(np.random.PCG64(SEED)))
     return _answer(trainer, tokenizer, batch)
 
@@ -144,9 +144,8 @@ def _named(tokenizer: TextTokenizer, tokens: Sequence[int]) -> str:
     )
 
 
-def _first_row(trainer: Trainer, validation: TokenVector) -> np.ndarray:
-    length = min(trainer.config.data.context_length, len(validation), _SHOWN_TOKENS)
-    return np.asarray(validation[:length], dtype=np.int64)[None]
+def _first_row(window_length: int, validation: TokenVector) -> np.ndarray:
+    return np.asarray(validation[: min(window_length, _SHOWN_TOKENS)], dtype=np.int64)[None]
 
 
 def _settings(trainer: Trainer) -> SamplingConfig:
