@@ -92,13 +92,27 @@ class InferenceClient:
             "next_token", run_id=run_id, step=step, prompt=prompt, settings=settings.model_dump(mode="json")
         )
 
-    def attention(self, run_id: str, step: int | None, text: str, layer: int = 0) -> dict[str, Any]:
-        """Attention: tokens, `thumbnails` of all heads [L, H, S, S], exact `weights` of one layer [H, T, T], scores and chance."""
-        return self.request("attention", run_id=run_id, step=step, text=text, layer=layer)
+    def attention(
+        self,
+        run_id: str,
+        step: int | None,
+        text: str,
+        layer: int = 0,
+        part: str | None = None,
+        answer: str | None = None,
+    ) -> dict[str, Any]:
+        """Attention: `tokens` look at `columns`; `thumbnails` of all heads [L, H, T, S], exact `weights` of one layer [H, T, S],
+        where that layer may look (`visible` [T, S]), scores [L, H] and chance [L].
 
-    def influence(self, run_id: str, step: int | None, text: str) -> dict[str, Any]:
-        """How much each token moves each later prediction: tokens, weights [T, T]."""
-        return self.request("influence", run_id=run_id, step=step, text=text)
+        Args:
+            part: "encoder", "decoder" or "cross" of an encoder-decoder, which is taken when None.
+            answer: of an encoder-decoder to `text`, its source; None takes the model's own, which comes back as `answer`.
+        """
+        return self.request("attention", run_id=run_id, step=step, text=text, layer=layer, part=part, answer=answer)
+
+    def influence(self, run_id: str, step: int | None, text: str, answer: str | None = None) -> dict[str, Any]:
+        """How much each token moves each prediction: tokens, columns (source and answer of an encoder-decoder), weights [T, S]."""
+        return self.request("influence", run_id=run_id, step=step, text=text, answer=answer)
 
     def units(self, run_id: str, step: int | None, text: str) -> dict[str, Any]:
         """Hidden units of a recurrent network over the text: tokens, states [L, T, U], order of units by variance."""

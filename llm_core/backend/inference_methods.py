@@ -21,8 +21,9 @@ from llm_core.generation.decoding import starting_tokens
 from llm_core.generation.opening import OpenedModel
 from llm_core.generation.prompts import ready_to_write
 from llm_core.generation.sampling import compare_candidates
-from llm_core.inspection.influence import influence_map
+from llm_core.inspection.influence import answer_influence_map, filling_influence_map, influence_map
 from llm_core.inspection.overview import attention_overview
+from llm_core.inspection.reading import Reading, read_text
 from llm_core.inspection.units import recurrent_units
 from llm_core.workspace.paths import Workspace
 
@@ -85,37 +86,62 @@ class Methods:
             ],
         }
 
-    def attention(self, run_id: str, step: int | None, text: str, layer: int = 0) -> dict[str, Any]:
+    def attention(
+        self,
+        run_id: str,
+        step: int | None,
+        text: str,
+        layer: int = 0,
+        part: str | None = None,
+        answer: str | None = None,
+    ) -> dict[str, Any]:
         """All heads small, one layer's exactly, measures of all."""
         loaded, at_step = self.models.get(run_id, step)
-        network = loaded.require_network()
-        if network.is_recurrent:
-            raise UserError("A recurrent network has no attention", remedy="Look at its influence map and its units")
-        tokens = _inspected(loaded, text)
-        overview = attention_overview(network, tokens, layer)
+        network, reading = loaded.require_network(), _reading(loaded, text, answer)
+        overview = attention_overview(network, reading.tokens, layer, source=reading.source, part=part)
         return {
             "step": at_step,
-            "tokens": _names(loaded, tokens),
-            "thumbnails": overview.thumbnails_LHSS,
-            "weights": overview.layer_HTT,
+            **_read(reading),
+            "tokens": _names(loaded, overview.recorded.rows),
+            "columns": _names(loaded, overview.recorded.columns),
+            "thumbnails": overview.thumbnails_LHTS,
+            "weights": overview.layer_HTS,
+            "visible": overview.visible_TS,
             "scores": {
-                name: {"values": score.values_LH, "chance": score.chance, "sentence": score.sentence}
+                name: {"values": score.values_LH, "chance": score.chance_L, "sentence": score.sentence}
                 for name, score in overview.scores.items()
             },
         }
 
-    def influence(self, run_id: str, step: int | None, text: str) -> dict[str, Any]:
-        """How much each token moves each later prediction."""
+    def influence(self, run_id: str, step: int | None, text: str, answer: str | None = None) -> dict[str, Any]:
+        """How much each token moves each prediction."""
         loaded, at_step = self.models.get(run_id, step)
-        tokens = _inspected(loaded, text)
-        weights_TT = influence_map(loaded.require_network(), tokens)
-        return {"step": at_step, "tokens": _names(loaded, tokens), "weights": weights_TT}
+        network, reading = loaded.require_network(), _reading(loaded, text, answer)
+        tokens, columns = reading.tokens, reading.tokens
+        visible = np.tril(np.ones((len(tokens), len(tokens)), dtype=bool))
+        if reading.source is not None:
+            columns = [*reading.source, *tokens]
+            visible = np.concatenate([np.ones((len(tokens), len(reading.source)), dtype=bool), visible], axis=1)
+            weights = answer_influence_map(network, reading.source, tokens)
+        elif loaded.vocabulary.mask_token is not None:
+            visible = ~np.eye(len(tokens), dtype=bool)
+            weights = filling_influence_map(network, tokens, loaded.vocabulary.mask_token)
+        else:
+            weights = influence_map(network, tokens)
+        return {
+            "step": at_step,
+            **_read(reading),
+            "tokens": _names(loaded, tokens),
+            "columns": _names(loaded, columns),
+            "weights": weights,
+            "visible": visible,
+        }
 
     def units(self, run_id: str, step: int | None, text: str) -> dict[str, Any]:
         """Hidden units of a recurrent network over the text."""
         loaded, at_step = self.models.get(run_id, step)
-        tokens = _inspected(loaded, text)
-        units = recurrent_units(loaded.require_network(), tokens)
+        network, tokens = loaded.require_network(), _reading(loaded, text).tokens
+        units = recurrent_units(network, tokens)
         return {
             "step": at_step,
             "tokens": _names(loaded, tokens),
@@ -144,21 +170,19 @@ def _names(loaded: OpenedModel, tokens: list[int]) -> list[str]:
     return [loaded.tokenizer.token_text(token) for token in tokens]
 
 
-def _inspected(loaded: OpenedModel, text: str) -> list[int]:
-    limit = MAXIMUM_INSPECTED_TOKENS
-    network = loaded.require_network()
-    if not network.is_recurrent:
-        limit = min(limit, network.context_length)
-    tokens = loaded.tokenizer.encode(_bounded(text))
-    if not 2 <= len(tokens) <= limit:
-        is_long = len(tokens) > limit
-        raise UserError(
-            "The text is too long to be looked at as a whole" if is_long else "The text is too short to be looked at",
-            value=f"{len(tokens):,} token{'' if len(tokens) == 1 else 's'}",
-            limit=f"2 to {limit:,} tokens",
-            remedy="Choose a shorter piece" if is_long else "Write a little more",
-        )
-    return tokens
+def _reading(loaded: OpenedModel, text: str, answer: str | None = None) -> Reading:
+    answer = None if answer is None else _bounded(answer)
+    return read_text(loaded, _bounded(text), answer, longest=MAXIMUM_INSPECTED_TOKENS)
+
+
+def _read(reading: Reading) -> dict[str, Any]:
+    """What a page says about an answer that it did not ask for."""
+    return {
+        "num_source": None if reading.source is None else len(reading.source),
+        "answer": reading.answer,
+        "is_own_answer": reading.is_own_answer,
+        "ended": reading.ended,
+    }
 
 
 def _bounded(text: str) -> str:

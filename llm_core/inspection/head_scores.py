@@ -4,7 +4,7 @@ Definitions as in TransformerLens and Olsson et al. 2022. A score alone misleads
 score of a head that spreads its attention evenly over everything it may see, computed for these very tokens. And a score misleads on
 texts of one fixed period, where a head that always looks equally far back passes for an induction head.
 
-Axes: L layers, H heads, T positions.
+Axes: L layers, H heads, T tokens that look, S tokens looked at.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from llm_core.models.tap import Part
+
 Weights = npt.NDArray[np.float32]
-Targets = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.bool_]
+Behaviours = dict[str, tuple[Places, str]]
+"""By name: where a head would look, [T, S], and the words for it."""
 
 
 @dataclass(frozen=True)
@@ -24,38 +28,85 @@ class HeadScore:
     """Average weight each head puts on the places that a behaviour would look at, over the tokens that have such places."""
 
     values_LH: npt.NDArray[np.float32]
-    chance: float
+    chance_L: npt.NDArray[np.float32]
+    """Layers differ where some of them look through a window."""
     sentence: str
 
 
-def head_scores(weights_LHTT: Weights, tokens: Sequence[int]) -> dict[str, HeadScore]:
-    """All behaviours that this text can show; one that it cannot (nothing repeats, say) is left out."""
-    length = len(tokens)
-    even_TT = np.tril(np.ones((length, length), dtype=np.float32)) / np.arange(1, length + 1, dtype=np.float32)[:, None]
+def head_scores(weights_LHTS: Weights, behaviours: Behaviours, visible_TS: Places) -> dict[str, HeadScore]:
+    """All behaviours that this text can show; one that it cannot (nothing repeats, say) is left out.
+
+    Args:
+        visible_TS: where these layers may look at all.
+    """
+    even_TS = visible_TS / visible_TS.sum(axis=1, keepdims=True, dtype=np.float32)
     scores: dict[str, HeadScore] = {}
-    for name, (targets_TT, sentence) in behaviours(tokens).items():
-        rows_T = targets_TT.any(axis=1)
+    for name, (targets_TS, sentence) in behaviours.items():
+        rows_T = targets_TS.any(axis=1)
         if not rows_T.any():
             continue
         # Weight on each target, averaged over the rows that have one, without a product as large as the maps themselves.
-        share_TT = targets_TT / np.float32(rows_T.sum())
-        values_LH = np.einsum("lhts,ts->lh", weights_LHTT, share_TT).astype(np.float32)
-        scores[name] = HeadScore(values_LH, float((even_TT * share_TT).sum()), sentence)
+        share_TS = targets_TS / np.float32(rows_T.sum())
+        values_LH = np.einsum("lhts,ts->lh", weights_LHTS, share_TS).astype(np.float32)
+        chance_L = np.full(len(values_LH), (even_TS * share_TS).sum(), dtype=np.float32)
+        scores[name] = HeadScore(values_LH, chance_L, sentence)
     return scores
 
 
-def behaviours(tokens: Sequence[int]) -> dict[str, tuple[Targets, str]]:
-    """Where each behaviour would look: a boolean [T, T] for each, and its words."""
-    ids = np.asarray(tokens)
-    same_TT = np.tril(ids[:, None] == ids[None, :], k=-1)
-    after_same_TT = np.zeros_like(same_TT)
-    after_same_TT[:, 1:] = same_TT[:, :-1]
-    first_TT = np.zeros_like(same_TT)
-    first_TT[1:, 0] = True
+def behaviours_of(part: Part, rows: Sequence[int], columns: Sequence[int]) -> Behaviours:
+    """What heads of this kind are known to do, and where that would be in these tokens."""
+    rows_T, columns_S = np.asarray(rows), np.asarray(columns)
+    same_TS = rows_T[:, None] == columns_S[None, :]
+    if part == "decoder":
+        return _looking_back(same_TS)
+    return _looking_around(same_TS) if part == "encoder" else _looking_across(rows_T, columns_S)
+
+
+def _looking_back(same_TT: Places) -> Behaviours:
+    earlier_TT = np.tril(same_TT, k=-1)
+    after_earlier_TT = np.zeros_like(earlier_TT)
+    after_earlier_TT[:, 1:] = earlier_TT[:, :-1]
     return {
-        "previous": (np.eye(len(ids), k=-1, dtype=bool), "looks at the token before"),
-        "duplicate": (same_TT, "looks at the same token earlier"),
-        "induction": (after_same_TT, "looks at what followed the same token earlier"),
-        "first": (first_TT, "looks at the first token"),
-        "self": (np.eye(len(ids), dtype=bool), "looks at itself"),
+        "previous": (_diagonal(same_TT, -1), "looks at the token before"),
+        "duplicate": (earlier_TT, "looks at the same token earlier"),
+        "induction": (after_earlier_TT, "looks at what followed the same token earlier"),
+        "first": (_column(same_TT, 0, but_row=0), "looks at the first token"),
+        "self": (_diagonal(same_TT, 0), "looks at itself"),
     }
+
+
+def _looking_around(same_TT: Places) -> Behaviours:
+    last = len(same_TT) - 1
+    return {
+        "previous": (_diagonal(same_TT, -1), "looks at the token before"),
+        "next": (_diagonal(same_TT, 1), "looks at the token after"),
+        "duplicate": (same_TT & ~_diagonal(same_TT, 0), "looks at the same token elsewhere"),
+        "first": (_column(same_TT, 0, but_row=0), "looks at the first token"),
+        "last": (_column(same_TT, last, but_row=last), "looks at the last token"),
+        "self": (_diagonal(same_TT, 0), "looks at itself"),
+    }
+
+
+def _looking_across(rows_T: npt.NDArray[np.int64], columns_S: npt.NDArray[np.int64]) -> Behaviours:
+    same_TS = rows_T[:, None] == columns_S[None, :]
+    written_TS = np.zeros_like(same_TS)
+    written_TS[:-1] = same_TS[1:]
+    return {
+        "written": (written_TS, "looks at the token that it writes next"),
+        "read": (same_TS, "looks at the token that was just written"),
+        "place": (_diagonal(same_TS, 0), "looks at the same place in the source"),
+        "first": (_column(same_TS, 0), "looks at the first token of the source"),
+        "last": (_column(same_TS, len(columns_S) - 1), "looks at the end of the source"),
+    }
+
+
+def _diagonal(like_TS: Places, offset: int) -> Places:
+    return np.eye(*like_TS.shape, k=offset, dtype=bool)
+
+
+def _column(like_TS: Places, column: int, but_row: int | None = None) -> Places:
+    places_TS = np.zeros_like(like_TS)
+    places_TS[:, column] = True
+    if but_row is not None:
+        places_TS[but_row] = False
+    return places_TS

@@ -28,7 +28,7 @@ class RecurrentUnits:
     states_LTU: Array
     """Hidden state; for an LSTM tanh of the cell, which is what the output gate lets through."""
     gates: dict[str, Array]
-    """Gates as [L, T, U] by their usual letters: LSTM i, f, g, o; GRU r, z, n; none for a plain RNN."""
+    """Gates as [L, T, U] by their usual letters: LSTM i, f, g, o; GRU r, z, n; minimal GRU z, n; none for a plain RNN."""
     order_LU: npt.NDArray[np.int64]
     """Units of each layer, the most varied over this text first."""
 

@@ -8,9 +8,9 @@ import torch
 
 from llm_core.config.errors import UserError
 from llm_core.config.learning import OptimizerConfig
-from llm_core.config.model import GRUConfig, LSTMConfig, ModelConfig, RNNConfig, TransformerConfig
+from llm_core.config.model import GRUConfig, LSTMConfig, MinGRUConfig, ModelConfig, RNNConfig, TransformerConfig
 from llm_core.inspection.attention import attention_weights
-from llm_core.inspection.head_scores import head_scores
+from llm_core.inspection.head_scores import HeadScore, behaviours_of, head_scores
 from llm_core.inspection.influence import influence_map
 from llm_core.inspection.overview import attention_overview, pooled
 from llm_core.inspection.units import recurrent_units
@@ -33,6 +33,11 @@ def wide(config: ModelConfig) -> torch.nn.Module:
 
 TRANSFORMER = TransformerConfig(num_layers=2, num_heads=4, num_kv_heads=2, hidden_size=32, dropout=0.3)
 TOKENS = np.random.default_rng(0).integers(0, V, 24).tolist()
+
+
+def causal_scores(weights_LHTT: np.ndarray, tokens: list[int]) -> dict[str, HeadScore]:
+    seen = np.tril(np.ones((len(tokens), len(tokens)), dtype=bool))
+    return head_scores(weights_LHTT.astype(np.float32), behaviours_of("decoder", tokens, tokens), seen)
 
 
 def test_attention_is_what_the_kernel_computed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,11 +77,11 @@ def test_the_overview_is_the_same_attention_layer_by_layer() -> None:
     model = wide(TRANSFORMER)
     whole = attention_weights(model, TOKENS)
     overview = attention_overview(model, TOKENS, layer=1)
-    np.testing.assert_array_equal(overview.layer_HTT, whole[1])
-    np.testing.assert_array_equal(overview.thumbnails_LHSS, whole)
-    for name, score in head_scores(whole, TOKENS).items():
+    np.testing.assert_array_equal(overview.layer_HTS, whole[1])
+    np.testing.assert_array_equal(overview.thumbnails_LHTS, whole)
+    for name, score in causal_scores(whole, TOKENS).items():
         np.testing.assert_allclose(overview.scores[name].values_LH, score.values_LH, atol=1e-6)
-        assert overview.scores[name].chance == pytest.approx(score.chance)
+        np.testing.assert_allclose(overview.scores[name].chance_L, score.chance_L, atol=1e-6)
     with pytest.raises(UserError, match="no such layer"):
         attention_overview(model, TOKENS, layer=2)
     with pytest.raises(UserError, match="influence map"):
@@ -100,17 +105,23 @@ def test_perfect_heads_score_one_and_even_ones_score_chance() -> None:
     previous[0, 0] = 1
     induction = np.eye(length, k=-3)
     induction[:3, 0] = 1
-    scores = head_scores(np.stack([even, previous, induction])[None].astype(np.float32), tokens)
+    scores = causal_scores(np.stack([even, previous, induction])[None], tokens)
     for name in ("previous", "induction", "duplicate"):
-        assert scores[name].values_LH[0, 0] == pytest.approx(scores[name].chance, abs=1e-6)
+        assert scores[name].values_LH[0, 0] == pytest.approx(scores[name].chance_L[0], abs=1e-6)
     assert scores["previous"].values_LH[0, 1] == pytest.approx(1)
     assert scores["induction"].values_LH[0, 2] == pytest.approx(1)
-    assert "duplicate" not in head_scores(even[None, None].astype(np.float32), list(range(length)))
+    assert "duplicate" not in causal_scores(even[None, None], list(range(length)))
 
 
 @pytest.mark.parametrize(
     "config",
-    [RNNConfig(hidden_size=16), GRUConfig(hidden_size=16), LSTMConfig(hidden_size=16, num_layers=2), TRANSFORMER],
+    [
+        RNNConfig(hidden_size=16),
+        GRUConfig(hidden_size=16),
+        LSTMConfig(hidden_size=16, num_layers=2),
+        MinGRUConfig(hidden_size=16),
+        TRANSFORMER,
+    ],
     ids=lambda config: config.kind,
 )
 def test_influence_is_causal_and_finds_what_matters(config: ModelConfig) -> None:
@@ -133,6 +144,15 @@ def test_units_are_the_states_of_the_network() -> None:
     assert (np.diff(varied) <= 1e-9).all()
     with pytest.raises(UserError, match="attention"):
         recurrent_units(wide(TRANSFORMER), TOKENS)
+
+
+def test_the_gate_of_a_minimal_gru_is_among_its_units() -> None:
+    model = wide(MinGRUConfig(hidden_size=16, num_layers=2))
+    units = recurrent_units(model, TOKENS)
+    assert set(units.gates) == {"z", "n"}
+    assert 0 <= units.gates["z"].min() <= units.gates["z"].max() <= 1
+    state = model(torch.tensor([TOKENS])).state
+    np.testing.assert_allclose(units.states_LTU[:, -1], state.hidden_LBU[:, 0].detach(), atol=1e-5)
 
 
 HELD_OUT_PERIOD = 11
@@ -169,10 +189,10 @@ def test_induction_appears_where_it_should(capsys: pytest.CaptureFixture[str]) -
     chance: dict[str, float] = {}
     for _ in range(20):
         text = generator.permutation(alphabet)[:HELD_OUT_PERIOD].tolist() * 2  # exactly two copies of distinct symbols
-        scores = head_scores(attention_weights(model, text), text)
+        scores = causal_scores(attention_weights(model, text), text)
         for name, values in found.items():
             values.append(scores[name].values_LH)
-            chance[name] = scores[name].chance
+            chance[name] = float(scores[name].chance_L[0])
     previous, induction = (np.mean(found[name], axis=0) for name in ("previous", "induction"))
     with capsys.disabled():
         for name, scores_LH in (("previous", previous), ("induction", induction)):
