@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from llm_core.cli.output import ProgressLine, print_json
+from llm_core.models.export_formats import FORMATS
 from llm_core.quantities import size
 from llm_core.workspace.checkpoints import find_checkpoint
 from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.registry import Registry
 from llm_core.workspace.runs import run_folder
-
-FORMATS = ("hf", "onnx", "gguf")
 
 
 def add_verbs(verbs: Any) -> None:
@@ -31,7 +30,7 @@ def add_verbs(verbs: Any) -> None:
         "--format",
         choices=FORMATS,
         required=True,
-        help="hf: Transformers for transformers and vLLM; gguf: Transformers for llama.cpp; onnx: recurrent networks",
+        help="hf: Transformers for transformers and vLLM; gguf: causal Transformers for llama.cpp; onnx: RNN, GRU and LSTM",
     )
     export.add_argument("folder", metavar="DIR", help="a new or an empty folder")
     export.add_argument("--step", type=int, help="the checkpoint (default: the newest)")

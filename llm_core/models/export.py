@@ -1,18 +1,18 @@
 """A checkpoint in a format that others read: a folder of transformers, a GGUF file for llama.cpp, an ONNX graph.
 
-Not here: the formats (`huggingface/`, `onnx_export.py`), finding the checkpoint of a run (`llm_core.workspace.checkpoints`).
+Not here: which family goes in which format (`export_formats.py`), the formats (`huggingface/`, `onnx_export.py`), finding the
+checkpoint of a run (`llm_core.workspace.checkpoints`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 from llm_core.config.errors import UserError
-from llm_core.config.model import GRUConfig, LSTMConfig, RNNConfig, TransformerConfig
-from llm_core.config.run import RunConfig, load_config
-from llm_core.models.huggingface.gguf_export import GGUF_FILE, write_gguf
+from llm_core.config.run import load_config
+from llm_core.models.export_formats import GGUF_FILE, ONNX_FILE, ExportFormat, check_format
+from llm_core.models.huggingface.gguf_export import write_gguf
 from llm_core.models.huggingface.target_folder import new_folder
 from llm_core.models.huggingface.write_folder import write_folder
 from llm_core.models.loading import load_checkpoint_model
@@ -20,10 +20,6 @@ from llm_core.models.rnn import RecurrentModel
 from llm_core.text.progress import CancelHook, ProgressHook, never_cancelled, no_progress, stop_if_cancelled
 from llm_core.text.tokenizers import TextTokenizer, tokenizer_from_json
 
-ExportFormat = Literal["hf", "onnx", "gguf"]
-FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
-
-ONNX_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 WRITING = "writing files"
 
@@ -60,7 +56,7 @@ def export_checkpoint(
     """
     config = load_config((checkpoint / "config.json").read_bytes())
     tokenizer = tokenizer_from_json((checkpoint / TOKENIZER_FILE).read_text(encoding="utf-8"))
-    _check_family(config, format)
+    check_format(config.model.kind, format)
     with new_folder(target) as folder:
         progress(WRITING, 0, None)
         if format == "onnx":
@@ -72,26 +68,6 @@ def export_checkpoint(
         files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
         stop_if_cancelled(cancelled)
     return Exported(format, target.expanduser().resolve(), class_name, files)
-
-
-def _check_family(config: RunConfig, format: ExportFormat) -> None:
-    is_recurrent = isinstance(config.model, (RNNConfig, GRUConfig, LSTMConfig))
-    if format == "onnx" and not is_recurrent:
-        raise UserError(
-            "Only recurrent networks are written as ONNX",
-            value=config.model.kind,
-            limit="rnn, gru, lstm",
-            remedy="Export a Transformer with --format hf or --format gguf",
-        )
-    if format != "onnx" and not isinstance(config.model, TransformerConfig):
-        raise UserError(
-            f"Only causal Transformers are written as {format}",
-            value=config.model.kind,
-            limit="transformer",
-            remedy="Export it with --format onnx"
-            if is_recurrent
-            else "Its checkpoint holds plain safetensors and JSON",
-        )
 
 
 def _write_onnx(checkpoint: Path, tokenizer: TextTokenizer, folder: Path) -> str:

@@ -24,7 +24,6 @@ from llm_core.models.loading import WEIGHTS_FILE, stored_vocabulary_size
 from llm_core.text.subword import SubwordTokenizer
 from llm_core.text.tokenizers import TextTokenizer
 
-GGUF_FILE = "model.gguf"
 # The name under which llama.cpp keeps the rule of GPT-2, by which `train_bpe` cuts too.
 PRE_TOKENIZER: Final = "gpt-2"
 

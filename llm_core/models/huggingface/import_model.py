@@ -17,8 +17,8 @@ from torch import Tensor
 from llm_core.config.data import DataConfig
 from llm_core.config.errors import NameTaken, NotFound
 from llm_core.config.learning import TrainingConfig
+from llm_core.config.objective import ObjectiveConfig
 from llm_core.config.run import RunConfig
-from llm_core.models.counting import count_parameters
 from llm_core.models.huggingface.download import HUB_NAME, download_model
 from llm_core.models.huggingface.read_config import ReadConfig, read_config
 from llm_core.models.huggingface.read_weights import WeightsPlan, plan_weights, read_tensors
@@ -29,6 +29,7 @@ from llm_core.models.huggingface.source_folder import (
     read_config_file,
     stored_tensors,
 )
+from llm_core.models.huggingface.special_tokens import objective_of
 from llm_core.models.huggingface.tokenizer_files import read_tokenizer
 from llm_core.models.loading import WEIGHTS_FILE, check_tokenizer_fits
 from llm_core.text.folders import building, publish
@@ -66,6 +67,8 @@ class CheckedFolder:
 
     plan: WeightsPlan
     tokenizer: TextTokenizer
+    objective: ObjectiveConfig
+    """What such a model is asked to predict."""
 
 
 def import_model(
@@ -95,8 +98,8 @@ def import_model(
         config, tensors = read_tensors(checked.plan, progress=progress, cancelled=cancelled)
     stop_if_cancelled(cancelled)
     progress(WRITING_RUN, 0, None)
-    parameters = count_parameters(config.model, config.vocabulary_size, config.context_length).total
-    record = _make_run(workspace, wish, bool(name), config, tensors, checked.tokenizer, source, parameters)
+    parameters = sum(tensor.numel() for tensor in tensors.values())
+    record = _make_run(workspace, wish, bool(name), checked, config, tensors, source, parameters)
     return ImportedModel(
         run_id=record.id,
         name=record.name,
@@ -119,9 +122,9 @@ def check_model_folder(folder: Path) -> CheckedFolder:
     check_folder(folder)
     config = read_config(read_config_file(folder))
     plan = plan_weights(config, stored_tensors(folder))
-    tokenizer = read_tokenizer(file_inside(folder, TOKENIZER_FILE), config.vocabulary_size)
+    tokenizer, names = read_tokenizer(file_inside(folder, TOKENIZER_FILE), config.vocabulary_size)
     check_tokenizer_fits(tokenizer, config.vocabulary_size)
-    return CheckedFolder(plan, tokenizer)
+    return CheckedFolder(plan, tokenizer, objective_of(config.family, tokenizer, names, config.vocabulary_size))
 
 
 @contextmanager
@@ -143,9 +146,9 @@ def _make_run(
     workspace: Workspace,
     wish: str,
     is_exact: bool,
+    checked: CheckedFolder,
     config: ReadConfig,
     tensors: dict[str, Tensor],
-    tokenizer: TextTokenizer,
     source: str,
     parameters: int,
 ) -> JobRecord:
@@ -156,6 +159,7 @@ def _make_run(
             # There is no text in this workspace that it was trained on, and its tokenizer is its own.
             data=DataConfig(dataset="", tokenizer="", context_length=config.context_length),
             model=config.model,
+            objective=checked.objective,
             training=TrainingConfig(max_steps=None, max_epochs=1.0),
         )
         write_checkpoint(
@@ -164,7 +168,7 @@ def _make_run(
             {
                 WEIGHTS_FILE: lambda path: save_file(tensors, path),
                 CONFIG: _text(run.model_dump_json(indent=1)),
-                TOKENIZER_FILE: _text(tokenizer.to_json()),
+                TOKENIZER_FILE: _text(checked.tokenizer.to_json()),
             },
             kind="weights",
             lease_token="",

@@ -13,22 +13,25 @@ from safetensors import safe_open
 from torch import Tensor
 
 from llm_core.config.errors import UserError
+from llm_core.models.huggingface.correspondence import Correspondence, Shape
 from llm_core.models.huggingface.families import Family
 from llm_core.models.huggingface.read_config import ReadConfig
-from llm_core.models.huggingface.source_folder import StoredTensor
-from llm_core.models.huggingface.tensor_names import (
-    EMBEDDING,
-    HEAD,
-    Correspondence,
-    Shape,
-    correspondences,
-    full_name,
-    is_buffer,
-)
+from llm_core.models.huggingface.source_folder import StoredTensor, check_numbers
+from llm_core.models.huggingface.tensor_names import HEAD, bare_name, copies, correspondences, is_left_out
 from llm_core.models.registry import build_model
 from llm_core.text.progress import CancelHook, ProgressHook, never_cancelled, no_progress, stop_if_cancelled
 
 READING_TENSORS = "reading tensors"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A tensor that is stored beside the one it is tied to."""
+
+    stored: StoredTensor
+    name: str
+    ours: str
+    """The tensor that it should equal, under our name."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,7 @@ class WeightsPlan:
     pairs: list[tuple[Correspondence, StoredTensor, str]]
     """With the name under which each is stored."""
     our_shapes: dict[str, Shape]
-    second_head: tuple[StoredTensor, str] | None
-    """A head that the config says is the embedding, stored beside it all the same."""
+    copies: list[Copy]
 
 
 def our_shapes(config: ReadConfig) -> dict[str, Shape]:
@@ -58,26 +60,20 @@ def plan_weights(config: ReadConfig, stored: Mapping[str, StoredTensor]) -> Weig
     """
     family = config.family
     shapes = our_shapes(config)
-    wanted = correspondences(family, list(shapes))
-    left = _without_prefix(family, stored)
-    second_head = None
-    if config.model.tie_embeddings and HEAD in left:
-        embedding = next(item.theirs for item in wanted if item.ours == (EMBEDDING,))
-        if embedding in left:
-            second_head = left.pop(HEAD)
-        else:  # tying is symmetric: whichever of the two is stored is both
-            left[embedding] = left.pop(HEAD)
+    wanted = {bare_name(family, item.theirs): item for item in correspondences(family, list(shapes))}
+    left = _by_bare_name(family, stored)
+    second = _take_copies(family, wanted, left)
     pairs: list[tuple[Correspondence, StoredTensor, str]] = []
-    for item in wanted:
-        if item.theirs not in left:
+    for bare, item in wanted.items():
+        if bare not in left:
             raise UserError(
                 "The weights lack a tensor",
-                value=full_name(family, item.theirs),
+                value=item.theirs,
                 limit=f"{len(wanted):,} tensors of {family.class_name} with {config.model.num_layers} layers",
                 remedy="Give the whole folder of a language model, as save_pretrained wrote it",
             )
-        tensor, name = left.pop(item.theirs)
-        _check_shape(name, tensor, item.shape(shapes))
+        tensor, name = left.pop(bare)
+        _check(name, tensor, item.shape(shapes))
         pairs.append((item, tensor, name))
     if left:
         names = sorted(name for _, name in left.values())
@@ -86,9 +82,9 @@ def plan_weights(config: ReadConfig, stored: Mapping[str, StoredTensor]) -> Weig
             value=", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else ""),
             remedy="Give a model of exactly the class that its config.json names",
         )
-    if second_head is not None:
-        _check_shape(second_head[1], second_head[0], shapes[EMBEDDING])
-    return WeightsPlan(config, pairs, shapes, second_head)
+    for copy in second:
+        _check(copy.name, copy.stored, shapes[copy.ours])
+    return WeightsPlan(config, pairs, shapes, second)
 
 
 def read_tensors(
@@ -98,6 +94,9 @@ def read_tensors(
 
     Where a head is stored beside the embedding that it should be tied to, and differs, the two are kept apart, as transformers 5
     does.
+
+    Raises:
+        UserError: another tensor is stored twice with different numbers.
     """
     tensors: dict[str, Tensor] = {}
     for number, (item, stored, name) in enumerate(plan.pairs):
@@ -106,20 +105,28 @@ def read_tensors(
         tensors |= item.to_ours(_read(stored, name), plan.our_shapes)
     progress(READING_TENSORS, len(plan.pairs), len(plan.pairs))
     config = plan.config
-    if plan.second_head is not None:
-        head = _read(*plan.second_head)
-        if not torch.equal(head, tensors[EMBEDDING]):
-            tensors[HEAD] = head
-            config = replace(config, model=config.model.model_copy(update={"tie_embeddings": False}))
+    for copy in plan.copies:
+        tensor = _read(copy.stored, copy.name)
+        if torch.equal(tensor, tensors[copy.ours]):
+            continue
+        if copy.name != HEAD:
+            raise UserError(
+                f"Tensor {copy.name} differs from the one that {config.family.class_name} ties it to",
+                value=copy.name,
+                limit="equal numbers, or one of the two alone",
+                remedy="Give a model whose tied tensors are equal; this network has a single one for both",
+            )
+        tensors[HEAD] = tensor
+        config = replace(config, model=config.model.model_copy(update={"tie_embeddings": False}))
     return config, tensors
 
 
-def _without_prefix(family: Family, stored: Mapping[str, StoredTensor]) -> dict[str, tuple[StoredTensor, str]]:
-    """By their name without the prefix, buffers left out: the tensor and the name it is stored under."""
+def _by_bare_name(family: Family, stored: Mapping[str, StoredTensor]) -> dict[str, tuple[StoredTensor, str]]:
+    """By their name without the prefix, what the class does not need left out: the tensor and the name it is stored under."""
     found: dict[str, tuple[StoredTensor, str]] = {}
     for name, tensor in stored.items():
-        bare = name.removeprefix(family.prefix)
-        if is_buffer(family, bare):
+        bare = bare_name(family, name)
+        if is_left_out(family, bare):
             continue
         if bare in found:
             raise UserError(
@@ -131,7 +138,24 @@ def _without_prefix(family: Family, stored: Mapping[str, StoredTensor]) -> dict[
     return found
 
 
-def _check_shape(name: str, stored: StoredTensor, expected: Shape) -> None:
+def _take_copies(
+    family: Family, wanted: Mapping[str, Correspondence], left: dict[str, tuple[StoredTensor, str]]
+) -> list[Copy]:
+    """Tied tensors out of those that are left. Tying is symmetric: whichever of two is stored is both."""
+    found: list[Copy] = []
+    for name, original in copies(family).items():
+        if name in wanted or name not in left:
+            continue
+        tensor, stored_name = left.pop(name)
+        if original in left:
+            found.append(Copy(tensor, stored_name, wanted[original].ours[0]))
+        else:
+            left[original] = (tensor, stored_name)
+    return found
+
+
+def _check(name: str, stored: StoredTensor, expected: Shape) -> None:
+    check_numbers(name, stored)
     if stored.shape != expected:
         raise UserError(
             f"Tensor {name} has another shape than config.json asks for",

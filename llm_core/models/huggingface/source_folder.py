@@ -81,8 +81,7 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
     """Every tensor by the name it is stored under, from the headers alone.
 
     Raises:
-        UserError: only pickled weights, no safetensors file, a shard missing or elsewhere, index and shards that disagree, numbers
-            that are no plain floats.
+        UserError: only pickled weights, no safetensors file, a shard missing or elsewhere, index and shards that disagree.
     """
     if (folder / SINGLE_FILE).exists() or (folder / SINGLE_FILE).is_symlink():
         found = _headers(file_inside(folder, SINGLE_FILE))
@@ -90,15 +89,18 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
         found = _sharded(folder)
     else:
         raise _no_weights(folder)
-    for name, stored in found.items():
-        if stored.dtype not in _NUMBERS:
-            raise UserError(
-                f"Tensor {name} holds numbers of another kind; quantised weights cannot be read",
-                value=stored.dtype,
-                limit=", ".join(_NUMBERS),
-                remedy="Give the model as it was before it was quantised",
-            )
     return found
+
+
+def check_numbers(name: str, stored: StoredTensor) -> None:
+    """Raise UserError unless a tensor holds plain floats."""
+    if stored.dtype not in _NUMBERS:
+        raise UserError(
+            f"Tensor {name} holds numbers of another kind; quantised weights cannot be read",
+            value=stored.dtype,
+            limit=", ".join(_NUMBERS),
+            remedy="Give the model as it was before it was quantised",
+        )
 
 
 def _sharded(folder: Path) -> dict[str, StoredTensor]:

@@ -1,29 +1,57 @@
-"""Which tensor of a folder is which of ours, and in what shape.
+"""Which tensor of a folder is which of ours, and which of a folder's tensors are none of ours.
 
-Qwen3, Llama and Mistral have our names behind a prefix. GPT-2 keeps queries, keys and values in one matrix and every matrix the other
-way round (its Conv1D stores inputs first). Not here: opening files (`source_folder.py`).
+Not here: the tables of encoders and encoder-decoders (`encoder_names.py`, `t5_names.py`), opening files (`source_folder.py`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from types import MappingProxyType
 
-import torch
-from torch import Tensor
-
-from llm_core.models.huggingface.families import GPT2, Family
+from llm_core.models.huggingface import encoder_names, t5_names
+from llm_core.models.huggingface.correspondence import Correspondence
+from llm_core.models.huggingface.families import BERT, GPT2, LLAMA, MISTRAL, MODERNBERT, QWEN3, ROBERTA, T5, Family
 
 HEAD = "lm_head.weight"
 EMBEDDING = "embed_tokens.weight"
+POSITIONS = "embed_positions.weight"
 
-# Tables that older versions of transformers saved with the weights; they follow from the config.
-_BUFFERS: dict[bool, re.Pattern[str]] = {
-    True: re.compile(r"h\.\d+\.attn\.(bias|masked_bias)"),
-    False: re.compile(r"(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"),
+# Tables that follow from the config, which older versions of transformers saved with the weights; the pooler and the judge of
+# sentence pairs of BERT, which filling in does not use; a table of T5's cross-attention that was never used.
+_ROTARY = re.compile(r"(layers\.\d+\.(self_attn|attn)\.)?rotary_emb\.(\w+_)?inv_freq")
+_LEFT_OUT: Mapping[Family, re.Pattern[str]] = MappingProxyType(
+    {
+        GPT2: re.compile(r"h\.\d+\.attn\.(bias|masked_bias)"),
+        QWEN3: _ROTARY,
+        LLAMA: _ROTARY,
+        MISTRAL: _ROTARY,
+        MODERNBERT: _ROTARY,
+        BERT: re.compile(
+            r"embeddings\.(position_ids|token_type_ids)|pooler\.dense\.(weight|bias)|cls\.seq_relationship\.(weight|bias)"
+        ),
+        ROBERTA: re.compile(r"embeddings\.(position_ids|token_type_ids)|pooler\.dense\.(weight|bias)"),
+        T5: re.compile(r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight"),
+    }
+)
+# Names that hold the same tensor again, because the class ties them; without the prefix.
+_COPIES: Mapping[Family, Mapping[str, str]] = MappingProxyType(
+    {
+        GPT2: {HEAD: "wte.weight"},
+        QWEN3: {HEAD: EMBEDDING},
+        LLAMA: {HEAD: EMBEDDING},
+        MISTRAL: {HEAD: EMBEDDING},
+        **encoder_names.COPIES,
+        T5: t5_names.COPIES,
+    }
+)
+
+_GPT2_TOP = {
+    EMBEDDING: "wte.weight",
+    POSITIONS: "wpe.weight",
+    "norm.weight": "ln_f.weight",
+    "norm.bias": "ln_f.bias",
 }
-
 _GPT2_BLOCK = {
     "ln_1": ("input_layernorm",),
     "attn.c_attn": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -33,64 +61,48 @@ _GPT2_BLOCK = {
     "mlp.c_proj": ("mlp.down_proj",),
 }
 
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Correspondence:
-    """One tensor of theirs and the one or three of ours that it holds, along the outputs."""
-
-    theirs: str
-    """Without the prefix."""
-    ours: tuple[str, ...]
-    is_transposed: bool = False
-
-    def shape(self, our_shapes: Mapping[str, Shape]) -> Shape:
-        """Of theirs, from the shapes of ours."""
-        parts = [our_shapes[name] for name in self.ours]
-        joined = (sum(part[0] for part in parts), *parts[0][1:])
-        return joined[::-1] if self.is_transposed else joined
-
-    def to_ours(self, tensor: Tensor, our_shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
-        """Their tensor cut and turned into ours; the bits stay."""
-        if self.is_transposed:
-            tensor = tensor.T
-        parts = tensor.split([our_shapes[name][0] for name in self.ours])
-        return {name: part.contiguous() for name, part in zip(self.ours, parts, strict=True)}
-
-    def to_theirs(self, tensors: list[Tensor]) -> Tensor:
-        """Ours, in the order of `ours`, joined and turned into theirs."""
-        joined = torch.cat(tensors) if len(tensors) > 1 else tensors[0]
-        return (joined.T if self.is_transposed else joined).contiguous()
-
 
 def correspondences(family: Family, our_names: list[str]) -> list[Correspondence]:
     """One for each of their tensors that together hold all of `our_names`."""
-    if family is not GPT2:
-        return [Correspondence(name, (name,)) for name in our_names]
-    known = {
-        EMBEDDING: "wte.weight",
-        "embed_positions.weight": "wpe.weight",
-        "norm.weight": "ln_f.weight",
-        "norm.bias": "ln_f.bias",
-        HEAD: HEAD,
-    }
-    found = [Correspondence(theirs, (ours,)) for ours, theirs in known.items() if ours in our_names]
+    if family in (BERT, ROBERTA):
+        return encoder_names.bert(family, our_names)
+    if family is MODERNBERT:
+        return encoder_names.modernbert(our_names)
+    if family is T5:
+        return t5_names.t5(our_names)
+    if family is GPT2:
+        return _gpt2(our_names)
+    return [Correspondence(name if name == HEAD else family.prefix + name, (name,)) for name in our_names]
+
+
+def bare_name(family: Family, stored: str) -> str:
+    """A name of theirs without the prefix and in today's words; the first BERTs call the parameters of a norm gamma and beta."""
+    name = stored.removeprefix(family.prefix)
+    if family in (BERT, ROBERTA):
+        name = re.sub(r"(?<=LayerNorm\.)(gamma|beta)$", lambda old: "weight" if old[0] == "gamma" else "bias", name)
+    return name
+
+
+def copies(family: Family) -> Mapping[str, str]:
+    """Names (without the prefix) under which a tensor may lie a second time, and the name that it goes by."""
+    return _COPIES[family]
+
+
+def is_left_out(family: Family, bare: str) -> bool:
+    """Whether a name (without the prefix) is of something that the model with this head does not have."""
+    return _LEFT_OUT[family].fullmatch(bare) is not None
+
+
+def _gpt2(our_names: list[str]) -> list[Correspondence]:
+    """Queries, keys and values are one matrix, and every matrix lies the other way round (its Conv1D stores inputs first)."""
+    found = [Correspondence(GPT2.prefix + theirs, (ours,)) for ours, theirs in _GPT2_TOP.items() if ours in our_names]
+    if HEAD in our_names:
+        found.append(Correspondence(HEAD, (HEAD,)))
     num_layers = 1 + max(int(name.split(".")[1]) for name in our_names if name.startswith("layers."))
     for layer in range(num_layers):
         for theirs, parts in _GPT2_BLOCK.items():
             for kind in ("weight", "bias"):
                 ours = tuple(f"layers.{layer}.{part}.{kind}" for part in parts)
                 is_matrix = kind == "weight" and not theirs.startswith("ln")
-                found.append(Correspondence(f"h.{layer}.{theirs}.{kind}", ours, is_matrix))
+                found.append(Correspondence(f"{GPT2.prefix}h.{layer}.{theirs}.{kind}", ours, is_matrix))
     return found
-
-
-def full_name(family: Family, theirs: str) -> str:
-    """With the prefix, as transformers saves a language model."""
-    return theirs if theirs == HEAD else family.prefix + theirs
-
-
-def is_buffer(family: Family, theirs: str) -> bool:
-    """Whether a name (without the prefix) is of a table that is computed, not learned."""
-    return _BUFFERS[family is GPT2].fullmatch(theirs) is not None

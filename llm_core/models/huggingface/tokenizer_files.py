@@ -8,9 +8,12 @@ is known, and an error for an unknown character. One difference stays, as in eve
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from types import MappingProxyType
+from typing import Any, Final, cast
 
+from llm_core.models.huggingface.special_tokens import SpecialTokens
 from llm_core.text.subword import byte_signs
 from llm_core.text.tokenizers import (
     END_OF_TEXT,
@@ -20,16 +23,19 @@ from llm_core.text.tokenizers import (
     load_tokenizer_file,
 )
 
+NOTHING_ADDED: Final[Mapping[int, str]] = MappingProxyType({})
+
 _ONE_CHARACTER = r"[\s\S]"
 # The library asks for a name even when there is no such token; it is longer than any of ours and so never one of them.
 _NO_UNKNOWN = "<unknown>"
 
 
-def tokenizer_json(tokenizer: TextTokenizer, vocabulary_size: int) -> str:
+def tokenizer_json(tokenizer: TextTokenizer, rows: int, added: Mapping[int, str] = NOTHING_ADDED) -> str:
     """The text of a tokenizer.json that cuts as `tokenizer` does.
 
     Args:
-        vocabulary_size: of the model; special tokens beyond it, which no text becomes, are left out.
+        rows: of the model's embedding; special tokens beyond them, which no text becomes, are left out.
+        added: special tokens that the model has beside the tokenizer's, by id.
     """
     if isinstance(tokenizer, CharacterTokenizer):
         fields = _character_fields(tokenizer)
@@ -37,19 +43,25 @@ def tokenizer_json(tokenizer: TextTokenizer, vocabulary_size: int) -> str:
         fields = _byte_fields(tokenizer)
     else:
         fields = cast("dict[str, Any]", json.loads(tokenizer.to_json()))
-        fields["added_tokens"] = [token for token in fields.get("added_tokens", []) if token["id"] < vocabulary_size]
+        fields["added_tokens"] = [token for token in fields.get("added_tokens", []) if token["id"] < rows]
+    fields["added_tokens"] += [_special(token_id, added[token_id]) for token_id in sorted(added)]
     return json.dumps(fields, ensure_ascii=False)
 
 
-def tokenizer_config(tokenizer: TextTokenizer, vocabulary_size: int, context_length: int) -> dict[str, Any]:
+def tokenizer_config(
+    tokenizer: TextTokenizer, special: SpecialTokens, context_length: int, *, has_token_types: bool = False
+) -> dict[str, Any]:
     """The values of tokenizer_config.json. It names the plain class, because others rebuild parts of the tokenizer by their own rules."""
-    end_id = end_token_id(tokenizer, vocabulary_size)
-    values: dict[str, Any] = {
+    texts = {
+        part: special.added.get(token_id) or tokenizer.token_text(token_id) for part, token_id in special.ids.items()
+    }
+    return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context_length,
         "clean_up_tokenization_spaces": False,
+        "model_input_names": ["input_ids", *(["token_type_ids"] if has_token_types else []), "attention_mask"],
+        **texts,
     }
-    return values if end_id is None else {**values, "eos_token": tokenizer.token_text(end_id)}
 
 
 def end_token_id(tokenizer: TextTokenizer, vocabulary_size: int) -> int | None:
@@ -58,8 +70,12 @@ def end_token_id(tokenizer: TextTokenizer, vocabulary_size: int) -> int | None:
     return end_id if end_id is not None and end_id < vocabulary_size else None
 
 
-def read_tokenizer(path: Path, vocabulary_size: int) -> TextTokenizer:
-    """The tokenizer of a tokenizer.json; one that `tokenizer_json` made of characters or bytes is that tokenizer again.
+def read_tokenizer(path: Path, rows: int) -> tuple[TextTokenizer, dict[str, int]]:
+    """The tokenizer of a tokenizer.json, and its added tokens by name; one that `tokenizer_json` made of characters or bytes is again
+    that tokenizer, which has no names for the tokens of an objective.
+
+    Args:
+        rows: of the model's embedding.
 
     Raises:
         UserError: as `load_tokenizer_file`.
@@ -67,20 +83,21 @@ def read_tokenizer(path: Path, vocabulary_size: int) -> TextTokenizer:
     tokenizer = load_tokenizer_file(path)
     fields = cast("dict[str, Any]", json.loads(path.read_bytes().decode("utf-8-sig")))
     vocabulary = fields.get("model", {}).get("vocab")
-    if not isinstance(vocabulary, dict) or tokenizer.vocabulary_size > len(vocabulary) + 1:
-        return tokenizer
-    has_end = bool(fields.get("added_tokens"))
+    added = {int(token["id"]): str(token["content"]) for token in fields.get("added_tokens") or []}
+    names = {token: token_id for token_id, token in added.items()}
+    if not isinstance(vocabulary, dict):
+        return tokenizer, names
     characters = cast("dict[str, int]", vocabulary)
+    has_end = END_OF_TEXT in names
     candidates: list[TextTokenizer] = [ByteTokenizer(end_of_text=has_end)]
     if all(len(character) == 1 for character in characters):
         candidates.append(CharacterTokenizer(characters, end_of_text=has_end))
     for candidate in candidates:
-        if (
-            candidate.vocabulary_size == vocabulary_size
-            and json.loads(tokenizer_json(candidate, vocabulary_size)) == fields
-        ):
-            return candidate
-    return tokenizer
+        beside = {token_id: token for token_id, token in added.items() if token_id >= candidate.vocabulary_size}
+        is_ours = candidate.vocabulary_size + len(beside) == rows
+        if is_ours and json.loads(tokenizer_json(candidate, rows, beside)) == fields:
+            return candidate, names
+    return tokenizer, names
 
 
 def _character_fields(tokenizer: CharacterTokenizer) -> dict[str, Any]:
@@ -110,16 +127,20 @@ def _byte_fields(tokenizer: ByteTokenizer) -> dict[str, Any]:
 def _fields(
     tokenizer: TextTokenizer, pre: dict[str, Any], decoder: dict[str, Any], model: dict[str, Any]
 ) -> dict[str, Any]:
-    end = {"id": tokenizer.end_of_text_id, "content": END_OF_TEXT, "special": True}
-    end |= {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    end_id = tokenizer.end_of_text_id
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [] if tokenizer.end_of_text_id is None else [end],
+        "added_tokens": [] if end_id is None else [_special(end_id, END_OF_TEXT)],
         "normalizer": None,
         "pre_tokenizer": pre,
         "post_processor": None,
         "decoder": decoder,
         "model": model,
     }
+
+
+def _special(token_id: int, token: str) -> dict[str, Any]:
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    return {"id": token_id, "content": token, "special": True, **flags}

@@ -5,26 +5,28 @@ Not here: the other way (`read_config.py`), which class it is (`families.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from llm_core.config.model import TransformerConfig
-from llm_core.models.huggingface.families import GPT2, LLAMA, MISTRAL, QWEN3, Family
+from llm_core.config.model import EncoderConfig, EncoderDecoderConfig, TransformerConfig
+from llm_core.models.huggingface.families import GPT2, LLAMA, MISTRAL, QWEN3, ExchangedConfig, Family
+from llm_core.models.huggingface.write_encoder_config import write_encoder, write_t5
 
 
 def write_config(
     family: Family,
-    model: TransformerConfig,
+    model: ExchangedConfig,
     *,
     vocabulary_size: int,
     context_length: int,
-    end_of_text_id: int | None,
+    special_ids: Mapping[str, int],
     dtype: str,
 ) -> dict[str, Any]:
     """The values of config.json.
 
     Args:
         vocabulary_size: rows of the embedding.
-        end_of_text_id: where generation stops; None where the tokenizer has no such token.
+        special_ids: of tokens that stand for no text, by their part (`eos_token`, …); a part that is not there is null.
         dtype: of the tensors beside it: `float32`, `bfloat16`, …
     """
     common: dict[str, Any] = {
@@ -32,13 +34,14 @@ def write_config(
         "model_type": family.model_type,
         "dtype": dtype,
         "vocab_size": vocabulary_size,
-        "tie_word_embeddings": model.tie_embeddings,
         # Said even where there is none: the classes have numbers of their own as defaults.
-        "bos_token_id": None,
-        "eos_token_id": end_of_text_id,
-        "pad_token_id": None,
-        "use_cache": True,
+        **{f"{part}_id": special_ids.get(part) for part in ("bos_token", "eos_token", "pad_token")},
     }
+    if isinstance(model, EncoderConfig):
+        return common | write_encoder(family, model, context_length, special_ids)
+    if isinstance(model, EncoderDecoderConfig):
+        return common | write_t5(model, context_length, special_ids)
+    common |= {"tie_word_embeddings": model.tie_embeddings, "use_cache": True}
     if family is GPT2:
         return common | _gpt2(model, context_length)
     return common | _llama_like(family, model, context_length)

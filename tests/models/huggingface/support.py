@@ -13,11 +13,11 @@ from llm_core.config.data import DataConfig
 from llm_core.config.model import TransformerConfig
 from llm_core.config.run import RunConfig
 from llm_core.models.decoder import Decoder
+from llm_core.models.huggingface.families import loader_of
 from llm_core.models.interface import LanguageModel
 from llm_core.models.loading import load_checkpoint_model, save_weights
 from llm_core.text.subword import SubwordTokenizer
-from llm_core.text.subword_training import train_bpe
-from llm_core.text.tokenizers import TextTokenizer
+from llm_core.text.tokenizers import TextTokenizer, train_bpe
 from llm_core.workspace.checkpoints import find_checkpoint, write_checkpoint
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.runs import run_folder
@@ -36,43 +36,57 @@ _SHAPE = {
 }
 _GPT2 = {"vocab_size": V, "n_positions": CONTEXT, "n_embd": 32, "n_layer": 2, "n_head": 4}
 FORMS: dict[str, tuple[str, dict[str, Any]]] = {
-    "gpt2": ("GPT2", _GPT2),
-    "gpt2, inner width": ("GPT2", {**_GPT2, "n_inner": 40, "layer_norm_epsilon": 1e-4}),
-    "llama": ("Llama", _SHAPE),
-    "llama, biases": ("Llama", {**_SHAPE, "attention_bias": True, "mlp_bias": True, "head_dim": 12}),
-    "qwen3": ("Qwen3", {**_SHAPE, "head_dim": 12, "rope_parameters": {"rope_type": "default", "rope_theta": 50_000.0}}),
+    "gpt2": ("GPT2LMHeadModel", _GPT2),
+    "gpt2, inner width": ("GPT2LMHeadModel", {**_GPT2, "n_inner": 40, "layer_norm_epsilon": 1e-4}),
+    "llama": ("LlamaForCausalLM", _SHAPE),
+    "llama, biases": ("LlamaForCausalLM", {**_SHAPE, "attention_bias": True, "mlp_bias": True, "head_dim": 12}),
+    "qwen3": (
+        "Qwen3ForCausalLM",
+        {**_SHAPE, "head_dim": 12, "rope_parameters": {"rope_type": "default", "rope_theta": 50_000.0}},
+    ),
     "qwen3, window": (
-        "Qwen3",
+        "Qwen3ForCausalLM",
         {**_SHAPE, "head_dim": 8, "use_sliding_window": True, "sliding_window": 9, "max_window_layers": 0},
     ),
-    "mistral": ("Mistral", {**_SHAPE, "sliding_window": 9, "rms_norm_eps": 1e-5}),
-    "mistral, no window": ("Mistral", {**_SHAPE, "sliding_window": None}),
+    "mistral": ("MistralForCausalLM", {**_SHAPE, "sliding_window": 9, "rms_norm_eps": 1e-5}),
+    "mistral, no window": ("MistralForCausalLM", {**_SHAPE, "sliding_window": None}),
 }
 
 
 def transformers_model(form: str, *, tied: bool = True, dtype: torch.dtype = torch.float32, **changes: Any) -> Any:
     """A language model of transformers in evaluation mode, every weight drawn with standard deviation 0.25."""
-    name, values = FORMS[form]
-    config = getattr(transformers, f"{name}Config")(**{**values, "tie_word_embeddings": tied, **changes})
-    class_name = "GPT2LMHeadModel" if name == "GPT2" else f"{name}ForCausalLM"
-    model = getattr(transformers, class_name)(config)
-    generator = torch.Generator().manual_seed(3)
+    class_name, values = FORMS[form]
+    return random_model(class_name, {**values, "tie_word_embeddings": tied, **changes}, dtype)
+
+
+def random_model(class_name: str, values: dict[str, Any], dtype: torch.dtype = torch.float32) -> Any:
+    """A model of one class, every weight drawn with standard deviation 0.25."""
+    model_class = getattr(transformers, class_name)
+    return wide(model_class(model_class.config_class(**values))).to(dtype).eval()
+
+
+def wide(model: Any, seed: int = 3) -> Any:
+    """The model with weights so wide that a missing mask, position or norm shows."""
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.empty_like(parameter).normal_(0.0, 0.25, generator=generator))
-    return model.to(dtype).eval()
+        for name, parameter in model.named_parameters():
+            # Gains of norms around 1: small ones would hide what stands before them.
+            mean = 1.0 if parameter.dim() == 1 and name.endswith("weight") else 0.0
+            parameter.copy_(torch.empty_like(parameter).normal_(mean, 0.25, generator=generator))
+    return model
 
 
-def save(model: Any, folder: Path, **options: Any) -> Path:
+def save(model: Any, folder: Path, tokenizer_json: str = "", **options: Any) -> Path:
     """Save model and tokenizer; returns the folder."""
     model.save_pretrained(folder, **options)
-    (folder / "tokenizer.json").write_text(bpe_tokenizer().to_json(), encoding="utf-8")
+    (folder / "tokenizer.json").write_text(tokenizer_json or bpe_tokenizer().to_json(), encoding="utf-8")
     return folder
 
 
 def load(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
-    """What transformers makes of a folder."""
-    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+    """What transformers makes of a folder, by the class that its kind is loaded with."""
+    (class_name,) = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"]
+    return getattr(transformers, loader_of(class_name)).from_pretrained(folder, dtype=dtype).eval()
 
 
 def bpe_tokenizer() -> SubwordTokenizer:
@@ -117,9 +131,11 @@ def tree(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if not path.name.startswith("glassbox.db")}
 
 
-def our_checkpoint(folder: Path, model: LanguageModel, tokenizer: TextTokenizer) -> Path:
+def our_checkpoint(folder: Path, model: LanguageModel, tokenizer: TextTokenizer, **settings: Any) -> Path:
     """A checkpoint of our own with the model's weights, as training writes one; returns its folder."""
-    config = RunConfig(name="mine", data=DataConfig(context_length=model.context_length), model=model.config)
+    config = RunConfig(
+        name="mine", data=DataConfig(context_length=model.context_length), model=model.config, **settings
+    )
     writers = {
         "model.safetensors": lambda path: save_weights(model, path),
         "config.json": lambda path: path.write_text(config.model_dump_json(), encoding="utf-8"),
@@ -132,8 +148,4 @@ def wide_decoder(tokenizer: TextTokenizer, **settings: Any) -> Decoder:
     """A small decoder of ours with weights drawn with standard deviation 0.25."""
     values = {"num_layers": 2, "num_heads": 4, "hidden_size": 32, **settings}
     model = Decoder(TransformerConfig.model_validate(values), tokenizer.vocabulary_size, CONTEXT)
-    generator = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.empty_like(parameter).normal_(0.0, 0.25, generator=generator))
-    return model.eval()
+    return wide(model, seed=2).eval()

@@ -13,7 +13,8 @@ import transformers
 
 from llm_core.config.errors import UserError
 from llm_core.config.model import GRUConfig, TransformerConfig
-from llm_core.models.export import ExportFormat, export_checkpoint
+from llm_core.models.export import export_checkpoint
+from llm_core.models.export_formats import ExportFormat
 from llm_core.models.huggingface.families import differences, family_of
 from llm_core.models.huggingface.import_model import import_model
 from llm_core.models.loading import load_checkpoint_model
@@ -156,7 +157,7 @@ def test_a_format_for_another_family_is_refused(
     kind: str, format: ExportFormat, gru_checkpoint: Path, tmp_path: Path
 ) -> None:
     other = our_checkpoint(tmp_path / "run", wide_decoder(ByteTokenizer()), ByteTokenizer())
-    with pytest.raises(UserError, match=r"Only (recurrent networks|causal Transformers)"):
+    with pytest.raises(UserError, match=r"Only (RNN, GRU and LSTM|causal Transformers|Transformers)"):
         export_checkpoint(gru_checkpoint if kind == "gru" else other, tmp_path / "out", format)
     assert not (tmp_path / "out").exists()
 

@@ -21,6 +21,7 @@ from llm_core.text.tokenizers import CharacterTokenizer
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
 from tests.models.huggingface.support import change_config, save, transformers_model, tree
+from tests.models.huggingface.wide_forms import model_of, tokenizer_of
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,10 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "llama": save(transformers_model("llama"), root / "llama"),
         "qwen3": save(transformers_model("qwen3"), root / "qwen3"),
         "mistral": save(transformers_model("mistral"), root / "mistral"),
+        **{
+            form: save(model_of(form), root / form, tokenizer_of(form))
+            for form in ("bert", "roberta", "modernbert", "t5")
+        },
         "sharded": save(transformers_model("llama", tied=False), root / "sharded", max_shard_size="40KB"),
     }
 
@@ -64,7 +69,8 @@ def refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[[
 
 
 CONFIGS: list[tuple[str, str, object, str]] = [
-    ("gpt2", "architectures", ["BertForMaskedLM"], "Qwen3ForCausalLM, LlamaForCausalLM, MistralForCausalLM, GPT2LMHeadModel"),
+    ("gpt2", "architectures", ["BertForPreTraining"], "GPT2LMHeadModel, BertForMaskedLM, RobertaForMaskedLM"),
+    ("gpt2", "architectures", ["BertForMaskedLM"], "contradicts itself"),
     ("gpt2", "architectures", ["GPT2Model"], "GPT2LMHeadModel"),
     ("gpt2", "architectures", ["LlamaForCausalLM"], "contradicts itself"),
     ("gpt2", "model_type", "llama", "contradicts itself"),
@@ -98,6 +104,40 @@ CONFIGS: list[tuple[str, str, object, str]] = [
     ("qwen3", "layer_types", ["full_attention", "sliding_attention"], "layer_types"),
     ("qwen3", "head_dim", 100_000, "head_dim = 100000"),
     ("mistral", "sliding_window", 0, "sliding_window = 0"),
+    ("bert", "architectures", ["RobertaForMaskedLM"], "contradicts itself"),
+    ("bert", "architectures", ["BertModel"], "BertForMaskedLM"),
+    ("bert", "num_hidden_layers", 10**12, "num_hidden_layers = 1000000000000"),
+    ("bert", "hidden_act", "gelu_new", 'hidden_act = "gelu_new"'),
+    ("bert", "is_decoder", True, "is_decoder = true"),
+    ("bert", "position_embedding_type", "relative_key", 'position_embedding_type = "relative_key"'),
+    ("bert", "tie_word_embeddings", False, "tie_word_embeddings = false"),
+    ("bert", "type_vocab_size", 0, "type_vocab_size = 0"),
+    ("bert", "num_attention_heads", 5, "5 heads"),
+    ("bert", "summary_type", "last", 'summary_type = "last"'),
+    ("roberta", "pad_token_id", None, "pad_token_id = null"),
+    ("roberta", "pad_token_id", 10**9, "pad_token_id = 1000000000"),
+    ("roberta", "max_position_embeddings", 3, "max_position_embeddings = 3"),
+    ("modernbert", "decoder_bias", False, "decoder_bias = false"),
+    ("modernbert", "mlp_bias", True, "mlp_bias = true"),
+    ("modernbert", "classifier_activation", "silu", 'classifier_activation = "silu"'),
+    ("modernbert", "layer_types", ["sliding_attention"] + ["full_attention"] * 4, "layer_types"),
+    ("modernbert", "layer_types", ["full_attention"], "layer_types"),
+    ("modernbert", "local_attention", 0, "local_attention = 0"),
+    ("modernbert", "rope_parameters", {"full_attention": {"rope_type": "linear", "factor": 2}}, "linear"),
+    ("modernbert", "rope_parameters", {"full_attention": 3}, "rope_parameters"),
+    ("modernbert", "rope_scaling", {"rope_type": "linear"}, "rope_scaling"),
+    ("modernbert", "hidden_size", 4, "cannot be rotated"),
+    ("t5", "num_layers", 10**12, "num_layers = 1000000000000"),
+    ("t5", "num_decoder_layers", 0, "num_decoder_layers = 0"),
+    ("t5", "is_encoder_decoder", False, "is_encoder_decoder = false"),
+    ("t5", "feed_forward_proj", "gated-silu", 'feed_forward_proj = "gated-silu"'),
+    ("t5", "dense_act_fn", "gelu_new", 'dense_act_fn = "gelu_new"'),
+    ("t5", "is_gated_act", True, "is_gated_act = true"),
+    ("t5", "relative_attention_num_buckets", 30, "multiple of 4"),
+    ("t5", "tie_encoder_decoder", True, "tie_encoder_decoder = true"),
+    ("t5", "tie_word_embeddings", "no", 'tie_word_embeddings = "no"'),
+    ("t5", "vocab_size", 10**12, "vocab_size = 1000000000000"),
+    ("t5", "max_position_embeddings", 512, "max_position_embeddings = 512"),
 ]  # fmt: skip
 
 
@@ -204,6 +244,93 @@ def test_a_folder_that_is_not_what_it_says(
     folder = copy("llama")
     change(folder)
     assert re.search(words, str(refused(folder)))
+
+
+def without_gaps(folder: Path) -> None:
+    """As many rows as the tokenizer has tokens, and none of them to begin or end a target with."""
+    tensors = load_file(folder / "model.safetensors")
+    tensors["shared.weight"] = tensors["shared.weight"][:3].clone()
+    save_file(tensors, folder / "model.safetensors")
+    change_config(folder, vocab_size=3)
+    (folder / "tokenizer.json").write_text(CharacterTokenizer("abc").to_json(), encoding="utf-8")
+
+
+OTHER_FOLDERS: dict[str, tuple[str, Callable[[Path], None], str]] = {
+    "bert, pickled weights alone": ("bert", pickle_only, r"pytorch_model\.bin.*save_pretrained"),
+    "t5, a pickle renamed": ("t5", renamed_pickle, "pickled weights, which could run code"),
+    "roberta, weights behind a link": ("roberta", link_out("model.safetensors"), r"outside of itself.*cp -rL"),
+    "bert, the head missing": (
+        "bert",
+        change_tensors(cls__predictions__transform__dense__weight=None),
+        r"lack a tensor.*cls\.predictions\.transform\.dense\.weight",
+    ),
+    "roberta, another shape": (
+        "roberta",
+        change_tensors(roberta__embeddings__position_embeddings__weight=torch.ones(160, 32)),
+        r"position_embeddings\.weight has another shape.*\[160, 32\].*\[162, 32\]",
+    ),
+    "modernbert, joined matrix of another shape": (
+        "modernbert",
+        change_tensors(model__layers__1__mlp__Wi__weight=torch.ones(48, 32)),
+        r"Wi\.weight has another shape.*\[48, 32\].*\[96, 32\]",
+    ),
+    "modernbert, a norm that the first layer has not": (
+        "modernbert",
+        change_tensors(model__layers__0__attn_norm__weight=torch.ones(32)),
+        r"no place for.*layers\.0\.attn_norm",
+    ),
+    "t5, a layer missing": (
+        "t5",
+        change_tensors(decoder__block__2__layer__1__EncDecAttention__q__weight=None),
+        r"lack a tensor.*decoder\.block\.2\.layer\.1\.EncDecAttention\.q\.weight",
+    ),
+    "t5, a copy of another shape": (
+        "t5",
+        change_tensors(lm_head__weight=torch.ones(2, 32)),
+        r"lm_head\.weight has another shape",
+    ),
+    "t5, no token to begin with": ("t5", without_gaps, "lacks special tokens.*</s>, <pad>"),
+    "bert, the prefix of another": (
+        "bert",
+        change_tensors(model__embeddings__word_embeddings__weight=ONE),
+        r"no place for.*model\.embeddings",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_FOLDERS)
+def test_a_folder_of_another_kind_that_is_not_what_it_says(
+    case: str, copy: Callable[[str], Path], refused: Callable[[Path], UserError]
+) -> None:
+    kind, change, words = OTHER_FOLDERS[case]
+    folder = copy(kind)
+    change(folder)
+    assert re.search(words, str(refused(folder)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("bert", "cls.predictions.decoder.weight"),
+        ("roberta", "lm_head.decoder.bias"),
+        ("modernbert", "decoder.weight"),
+        ("t5", "encoder.embed_tokens.weight"),
+    ],
+)
+def test_a_tied_tensor_with_numbers_of_its_own(
+    kind: str, name: str, copy: Callable[[str], Path], workspace: Workspace
+) -> None:
+    """Only reading shows it; nothing is left behind all the same."""
+    folder = copy(kind)
+    rows = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"]
+    change_tensors(**{name.replace(".", "__"): torch.ones(rows) if name.endswith("bias") else torch.ones(rows, 32)})(
+        folder
+    )
+    with pytest.raises(UserError, match="differs from the one") as caught:
+        import_model(workspace, str(folder))
+    assert caught.value.value == name and caught.value.remedy
+    with Registry(workspace) as registry:
+        assert registry.jobs() == []
 
 
 INDEXES: dict[str, tuple[Callable[[dict[str, str]], object], str]] = {
