@@ -47,5 +47,5 @@ def _about(record: DatasetRecord) -> str:
     parts = ["built in"] if record.builtin else []
     parts.append(size(record.bytes) if record.materialised else "made when first used")
     if record.documents > 1:
-        parts.append(f"{record.documents:,} documents")
+        parts.append(f"{record.documents:,} {'pairs' if record.is_pairs else 'documents'}")
     return " · ".join(parts)

@@ -23,6 +23,7 @@ from llm_core.text.library import (
     preview_length,
     split_of,
 )
+from llm_core.text.pair_preview import read_pairs
 from llm_core.text.split_preview import first_documents, text_around_cut
 from llm_core.text.splits import Split, short_for_context
 from llm_core.text.statistics import CorpusStatistics
@@ -30,6 +31,7 @@ from llm_core.text.token_set import open_token_set
 from llm_core.text.token_statistics import top_tokens
 from llm_core.text.visible import visible_white_space
 from llm_core.ui.guards import may_change_things, require_role
+from llm_core.ui.pair_views import pair_lengths, show_pairs
 from llm_core.ui.states import attempt, literal, show_error
 from llm_core.ui.text_jobs import once_key, submitted, unfinished_jobs
 from llm_core.workspace.paths import Workspace, safe_join
@@ -107,6 +109,14 @@ def _look(workspace: Workspace, record: DatasetRecord) -> None:
             else 1
         )
     first = (page - 1) * entries
+    if record.is_pairs:
+        pairs = read_pairs(dataset_folder(workspace, record), first, entries)
+        st.caption(
+            f"Page {page:,} of {pages:,}: pairs {first + 1:,} to {first + len(pairs):,} of {total:,}. "
+            "First what a model reads, then what it is to write."
+        )
+        show_pairs(pairs, visible=visible)
+        return
     texts = preview(workspace, record.id, first, entries)
     if record.is_one_document:
         length = LONGEST_PREVIEW_CHARACTERS
@@ -127,12 +137,12 @@ def _numbers(workspace: Workspace, record: DatasetRecord, statistics: CorpusStat
     figures = {
         "Characters": f"{record.characters:,}",
         "Bytes (UTF-8)": f"{record.bytes:,}",
-        "Documents": f"{record.documents:,}",
+        _documents(record).capitalize(): f"{record.documents:,}",
         "Lines": f"{statistics.lines:,}",
         "Distinct characters": f"{statistics.distinct_characters:,}",
     }
     if not record.is_one_document:
-        figures["Repeated documents"] = _percent(statistics.repeated_documents_share)
+        figures[f"Repeated {_documents(record)}"] = _percent(statistics.repeated_documents_share)
     figures["Repeated lines"] = _percent(statistics.repeated_lines_share)
     with st.container(horizontal=True):
         for label, value in figures.items():
@@ -142,13 +152,18 @@ def _numbers(workspace: Workspace, record: DatasetRecord, statistics: CorpusStat
         "Repeated means exactly equal to an earlier one. A model learns much-repeated text by heart: "
         f"above a few percent, import it with repetitions dropped.{sampled}"
     )
-    histogram = statistics.length_histogram
-    st.markdown(f"**Length**, in {histogram.unit}; each bar reaches twice as far as the one before it")
-    st.plotly_chart(
-        length_histogram(histogram.edges, histogram.counts, unit=histogram.unit, dark=st.context.theme.type == "dark"),
-        key=f"lengths-{record.id}",
-        config={"displayModeBar": False},
-    )
+    if record.is_pairs:
+        st.markdown("**Lengths**, in characters; each bar reaches twice as far as the one before it")
+        pair_lengths(statistics, key=f"lengths-{record.id}")
+    else:
+        histogram = statistics.length_histogram
+        dark = st.context.theme.type == "dark"
+        st.markdown(f"**Length**, in {histogram.unit}; each bar reaches twice as far as the one before it")
+        st.plotly_chart(
+            length_histogram(histogram.edges, histogram.counts, unit=histogram.unit, dark=dark),
+            key=f"lengths-{record.id}",
+            config={"displayModeBar": False},
+        )
     words, characters = st.columns(2)
     with words:
         counted = statistics.words_counted_characters
@@ -191,7 +206,7 @@ def _top_tokens(folder: str) -> list[tuple[str, int]]:
 
 def _table(rows: list[tuple[str, int]] | tuple[tuple[str, int], ...], what: str, total: int | None) -> None:
     frame = pd.DataFrame(
-        {what: [visible_white_space(text).replace("\n", "").replace("\t", "") for text, _ in rows]},
+        {what: [_on_one_line(text) for text, _ in rows]},
         dtype="string",
     )
     frame["times"] = [count for _, count in rows]
@@ -224,8 +239,8 @@ def _clean_and_split(workspace: Workspace, record: DatasetRecord) -> None:
         / 100
     )
     split = split_of(workspace, record.id, fraction)
-    of_documents = "" if record.is_one_document else f" in {split.train_documents:,} documents"
-    of_validation = "" if record.is_one_document else f" in {split.validation_documents:,} documents"
+    of_documents = "" if record.is_one_document else f" in {split.train_documents:,} {_documents(record)}"
+    of_validation = "" if record.is_one_document else f" in {split.validation_documents:,} {_documents(record)}"
     with st.container(horizontal=True):
         st.metric("Training", f"{split.train_characters:,} characters{of_documents}", border=True, width="content")
         st.metric(
@@ -237,6 +252,11 @@ def _clean_and_split(workspace: Workspace, record: DatasetRecord) -> None:
         st.warning(literal(str(short)), icon=":material/warning:")
     if record.is_one_document:
         st.caption("One document: the end of the text is kept for validation, the two parts never overlap.")
+    elif record.is_pairs:
+        st.caption(
+            "Whole pairs go to one side, chosen by their content, so that equal pairs stay together. "
+            "In tokens, each source and each answer ends with one <|endoftext|>."
+        )
     else:
         st.caption(
             "Whole documents go to one side, chosen by their content, so that equal documents stay together. "
@@ -254,15 +274,24 @@ def _boundary(workspace: Workspace, record: DatasetRecord, split: Split) -> None
         st.caption("and validation begins:")
         _text(f"{after}…" if split.validation_characters > len(after) else after)
         return
-    rows = first_documents(folder, split)
-    frame = pd.DataFrame(
-        {
-            "document": [row.number for row in rows],
-            "part": ["training" if row.side == "train" else "validation" for row in rows],
-            "begins with": [visible_white_space(row.text).replace("\n", "") for row in rows],
-        }
-    )
-    st.dataframe(frame, hide_index=True)
+    # Both texts of a pair have to fit beside each other.
+    rows = first_documents(folder, split, characters=32) if record.is_pairs else first_documents(folder, split)
+    shown = {
+        "pair" if record.is_pairs else "document": [row.number for row in rows],
+        "part": ["training" if row.side == "train" else "validation" for row in rows],
+        "source" if record.is_pairs else "begins with": [_on_one_line(row.text) for row in rows],
+    }
+    if record.is_pairs:
+        shown["answer"] = [_on_one_line(row.target or "") for row in rows]
+    st.dataframe(pd.DataFrame(shown), hide_index=True)
+
+
+def _documents(record: DatasetRecord) -> str:
+    return "pairs" if record.is_pairs else "documents"
+
+
+def _on_one_line(text: str) -> str:
+    return visible_white_space(text).replace("\n", "").replace("\t", "")
 
 
 def _text(text: str) -> None:
@@ -283,16 +312,22 @@ def _cleaning_lines(record: DatasetRecord) -> list[str]:
         "Unicode: composed (NFC)" if cleaning.get("unicode_nfc") else "Unicode: left as it was",
         {
             "none": "Repetitions: kept",
-            "document": f"Repeated documents: {statistics.dropped_repeated_documents:,} dropped",
+            "document": f"Repeated {_documents(record)}: {statistics.dropped_repeated_documents:,} dropped",
             "line": f"Repeated lines: {statistics.dropped_repeated_lines:,} dropped",
         }[cleaning.get("duplicates", "none")],
-        f"Documents were cut at {visible_white_space(separator)!r}".replace("\\n", "")
-        if separator
-        else "Documents: as in the source",
+        _where_documents_come_from(record, separator),
     ]
     if statistics.dropped_empty_documents:
-        lines.append(f"Empty documents: {statistics.dropped_empty_documents:,} left out")
+        lines.append(f"Empty {_documents(record)}: {statistics.dropped_empty_documents:,} left out")
     return lines
+
+
+def _where_documents_come_from(record: DatasetRecord, separator: str | None) -> str:
+    if record.is_pairs:
+        return f"Pairs: one a row, its answer from the column “{record.options.get('target_column', '')}”"
+    if separator:
+        return f"Documents were cut at {visible_white_space(separator)!r}".replace("\\n", "")
+    return "Documents: as in the source"
 
 
 def _use(workspace: Workspace, record: DatasetRecord) -> None:

@@ -1,4 +1,4 @@
-"""*Add text*: from an upload, a path, the Hub or the clipboard; name, column and cleaning; one button.
+"""*Add text*: from an upload, a path, the Hub or the clipboard; name, columns and cleaning; one button.
 
 Every form has a number: once its text is on its way, the next one starts empty and under other keys, so that a second click
 on the old button finds nothing to press. Not here: what is checked (`llm_core.backend.text_jobs`), progress
@@ -15,7 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from llm_core.backend import text_jobs
 from llm_core.config.errors import UserError
@@ -23,11 +25,14 @@ from llm_core.config.schema import describe_settings
 from llm_core.text.cleaning import CleaningOptions
 from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.import_roots import ROOTS_VARIABLE, check_import_path, import_roots
+from llm_core.text.pair_preview import ShownPair
+from llm_core.text.pairs import PairText
 from llm_core.text.sources import source_kind
-from llm_core.text.table_columns import table_columns
+from llm_core.text.table_columns import first_rows, table_columns
 from llm_core.ui.forms import setting_widget
 from llm_core.ui.guards import may_change_things, require_role
-from llm_core.ui.states import attempt
+from llm_core.ui.pair_views import show_pairs
+from llm_core.ui.states import attempt, literal
 from llm_core.ui.text_jobs import once_key, submitted
 from llm_core.web.access_policy import HOSTS_VARIABLE, is_loopback
 from llm_core.workspace.job_record import JobRecord
@@ -44,6 +49,8 @@ class _Given:
     """Queues the import; takes the options and `once`."""
     columns: Sequence[str] = ()
     """The columns to choose from, where the source is a table."""
+    first_rows: Callable[[Sequence[str]], list[list[str]]] = lambda _: []
+    """What the given columns of that table hold in its first rows."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Further options that this kind of source has."""
 
@@ -65,23 +72,61 @@ def import_form(workspace: Workspace) -> None:
         key=f"import-from-{number}", label_visibility="collapsed",
     )  # fmt: skip
     given = {"upload": _upload, "path": _path, "hub": _hub, "paste": _paste}[place](workspace, f"{place}-{number}")
-    left, right = st.columns(2)
+    is_table = bool(given.columns) or place == "hub"
+    left, *others = st.columns(3 if len(given.columns) > 1 or place == "hub" else 2)
     with left:
         name = st.text_input("Name", key=f"import-name-{place}-{number}", placeholder="taken from the source")
-    with right:
-        column = ""
-        if given.columns:
-            usual = next((index for index, title in enumerate(given.columns) if title.lower() == "text"), 0)
-            help_text = "Which column holds the text. Every row becomes one document."
-            column = st.selectbox(
-                "Text column", given.columns, index=usual, help=help_text, key=f"import-column-{number}"
-            )
-        elif place == "hub":
-            column = st.text_input("Text column", placeholder="text, or the only one", key=f"import-column-{number}")
+    columns = _columns(given, others, number) if is_table else _Columns()
     with st.expander("Cleaning and documents", icon=":material/cleaning_services:"):
         cleaning = _cleaning(f"import-cleaning-{number}")
     if st.button("Import", type="primary", icon=":material/input:", key=f"import-{number}"):
-        attempt(lambda: _submit(given, name, column, cleaning))
+        attempt(lambda: _submit(given, name, columns, cleaning))
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns of a table are read; empty where there is nothing to say."""
+
+    text: str = ""
+    target: str = ""
+
+
+def _columns(given: _Given, places: Sequence[DeltaGenerator], number: int) -> _Columns:
+    """The column of the texts and, where there are several, that of the answers; the first rows below them."""
+    text_help = "Which column holds the text. Every row becomes one document, or with an answer one pair."
+    answer_help = "Makes every row a pair: a sequence-to-sequence model learns to write this column from the other one."
+    text_key, answer_key = f"import-column-{number}", f"import-target-{number}"
+    if not given.columns:
+        with places[0]:
+            text = st.text_input("Text column", placeholder="text, or the only one", help=text_help, key=text_key)
+        with places[1]:
+            answer = st.text_input("Answer column", placeholder="none", help=answer_help, key=answer_key)
+        return _Columns(text.strip(), answer.strip())
+    usual = next((index for index, title in enumerate(given.columns) if title.lower() == "text"), 0)
+    with places[0]:
+        text = st.selectbox("Text column", given.columns, index=usual, help=text_help, key=text_key)
+    target = ""
+    if len(given.columns) > 1:
+        with places[1]:
+            others = ["", *(name for name in given.columns if name != text)]
+            target = st.selectbox(
+                "Answer column", others, format_func=lambda name: name or "None", help=answer_help, key=answer_key
+            )
+    _first_rows(given, [text, target] if target else [text])
+    return _Columns(text, target)
+
+
+def _first_rows(given: _Given, columns: Sequence[str]) -> None:
+    rows = given.first_rows(columns)
+    if not rows:
+        return
+    if len(columns) == 1:
+        st.caption("The first rows")
+        shown = [row[0].replace("\n", " ⏎ ") for row in rows]
+        st.dataframe(pd.DataFrame({columns[0]: shown}, dtype="string"), hide_index=True)
+        return
+    st.caption(literal(f"The first rows. Reading “{columns[0]}”, a model is to write “{columns[1]}”."))
+    show_pairs([ShownPair(number, PairText(*row), is_cut=False) for number, row in enumerate(rows[:2], start=1)])
 
 
 def _cleaning(key: str) -> dict[str, Any]:
@@ -94,10 +139,14 @@ def _cleaning(key: str) -> dict[str, Any]:
     return chosen
 
 
-def _submit(given: _Given, name: str, column: str, cleaning: dict[str, Any]) -> None:
+def _submit(given: _Given, name: str, columns: _Columns, cleaning: dict[str, Any]) -> None:
     require_role()
     options = ImportOptions(
-        name=name.strip(), text_column=column, cleaning=CleaningOptions(**cleaning), **dict(given.options)
+        name=name.strip(),
+        text_column=columns.text,
+        target_column=columns.target,
+        cleaning=CleaningOptions(**cleaning),
+        **dict(given.options),
     )
     record = given.submit(options, once=once_key("import"))
     st.session_state["import-form"] += 1
@@ -111,9 +160,16 @@ def _upload(workspace: Workspace, key: str) -> _Given:
     if file is None:
         return _Given(_no_file)
     stream = cast("BinaryIO", file)
-    columns = table_columns(stream, source_kind(file.name, ImportOptions()))
+    kind = source_kind(file.name, ImportOptions())
+    columns = table_columns(stream, kind)
     stream.seek(0)
-    return _Given(partial(text_jobs.import_upload, workspace, file.name, stream), columns)
+
+    def rows(names: Sequence[str]) -> list[list[str]]:
+        found = first_rows(stream, kind, names)
+        stream.seek(0)
+        return found
+
+    return _Given(partial(text_jobs.import_upload, workspace, file.name, stream), columns, rows)
 
 
 def _no_file(options: ImportOptions, once: str) -> JobRecord:
@@ -135,13 +191,22 @@ def _path(workspace: Workspace, key: str) -> _Given:
         )
         return _Given(partial(text_jobs.import_path, workspace, typed, roots))
     st.caption(f"Files under {', '.join(f'`{root}`' for root in roots)} can be read, of any size.")
-    columns: list[str] = []
+    submit = partial(text_jobs.import_path, workspace, typed, roots)
     with contextlib.suppress(UserError, OSError):  # said when the button is pressed
         if typed.strip():
             path = check_import_path(workspace, typed, roots)
             with path.open("rb") as stream:
                 columns = table_columns(stream, source_kind(path, ImportOptions()))
-    return _Given(partial(text_jobs.import_path, workspace, typed, roots), columns)
+            return _Given(submit, columns, partial(_rows_of_file, path))
+    return _Given(submit)
+
+
+def _rows_of_file(path: Path, columns: Sequence[str]) -> list[list[str]]:
+    try:
+        with path.open("rb") as stream:
+            return first_rows(stream, source_kind(path, ImportOptions()), columns)
+    except OSError:  # said when the button is pressed
+        return []
 
 
 def _hub(workspace: Workspace, key: str) -> _Given:

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from llm_core.config.data import DataConfig
 from llm_core.config.errors import NameTaken, UserError
 from llm_core.text.cleaning import CleaningOptions, DocumentPart
 from llm_core.text.corpus_file import ROW_CHARACTERS, write_corpus
-from llm_core.text.dataset_record import ImportOptions, read_record, write_record
+from llm_core.text.dataset_record import ImportOptions, SourceKind, read_record, write_record
 from llm_core.text.library import (
     ensure_dataset,
     find_dataset,
@@ -143,7 +144,7 @@ def test_cleaning_that_would_take_pairs_apart_is_refused(
     assert left_behind(workspace) == []
 
 
-def rows_of(*rows: dict[str, object]) -> bytes:
+def rows_of(*rows: Mapping[str, object]) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
@@ -378,14 +379,15 @@ def test_a_row_is_a_pair_or_nothing_or_refused(source: str, target: str) -> None
 
 
 def test_the_first_rows_are_seen_before_the_import_and_nothing_is_raised(tmp_path: Path) -> None:
-    for ending in ("csv", "tsv", "jsonl", "parquet"):
+    endings: list[SourceKind] = ["csv", "tsv", "jsonl", "parquet"]
+    for ending in endings:
         path = tmp_path / f"words.{ending}"
         write_pairs(path)
         with path.open("rb") as stream:
             assert first_rows(stream, ending, ["en", "zh"], 4) == [list(pair) for pair in PAIRS[:4]]
     assert first_rows(io.BytesIO(b"a;b\r\n1;2\r\n"), "csv", ["b"]) == [["2"]]
     long = json.dumps({"a": "x" * 5_000_000}).encode()
-    cases = [
+    cases: list[tuple[SourceKind, bytes]] = [
         ("csv", b""),
         ("csv", b"\xff\xfe"),
         ("jsonl", b"{"),
