@@ -25,7 +25,8 @@ def guess_vocabulary(workspace: Workspace, config: RunConfig) -> ModelVocabulary
     found = find_tokens(workspace, config.data)
     if found is not None:
         return model_vocabulary(found.tokenizer, config.objective)
-    has_end = find_dataset(workspace, config.data.dataset).documents > 1
+    # Those that are trained on pieces of text always have one; the others where documents need it.
+    has_end = ":" in config.data.tokenizer or find_dataset(workspace, config.data.dataset).documents > 1
     size = _tokenizer_size(workspace, config.data, has_end)
     return assumed_vocabulary(size, has_end=has_end, objective=config.objective)
 

@@ -5,7 +5,8 @@ Not here: the module (`llm_core.models.decoder`), parameter counts (`llm_core.mo
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pydantic import model_validator
 
@@ -154,3 +155,90 @@ class TransformerConfig(Settings):
                 "Choose a divisor of num_heads, or 0 for one each."
             )
         return self
+
+
+@dataclass(frozen=True)
+class DecoderForm:
+    """A published form: its words, its settings at a published size and at one that two CPU cores train in minutes."""
+
+    name: str
+    title: str
+    sentence: str
+    config: TransformerConfig
+    small: TransformerConfig
+
+
+def decoder_forms() -> dict[str, DecoderForm]:
+    """The classics as settings of the same layers, oldest first."""
+    gpt2: dict[str, Any] = {
+        "positions": "learned",
+        "norm": "layer",
+        "activation": "gelu",
+        "qk_norm": False,
+        "biases": True,
+        "norm_epsilon": 1e-5,
+    }
+    llama: dict[str, Any] = {"qk_norm": False, "tie_embeddings": False}
+    forms = (
+        _form(
+            "gpt2",
+            "GPT-2",
+            "Learned positions, LayerNorm, GELU, a bias after every product (Radford et al. 2019).",
+            gpt2,
+            {"num_layers": 12, "num_heads": 12, "hidden_size": 768, "dropout": 0.1},
+        ),
+        _form(
+            "llama",
+            "Llama",
+            "Rotary positions, RMSNorm, SwiGLU, no biases (Touvron et al. 2023).",
+            llama,
+            {"num_layers": 32, "num_heads": 32, "hidden_size": 4096, "feed_forward_size": 11_008},
+        ),
+        _form(
+            "mistral",
+            "Mistral",
+            "Llama with grouped queries and a sliding window: each layer looks back a little, several together far (Jiang et al. 2023).",
+            {**llama, "norm_epsilon": 1e-5},
+            {
+                "num_layers": 32,
+                "num_heads": 32,
+                "num_kv_heads": 8,
+                "hidden_size": 4096,
+                "feed_forward_size": 14_336,
+                "window": 4096,
+            },
+            {"num_kv_heads": 2, "window": 32},
+        ),
+        _form(
+            "qwen3",
+            "Qwen3",
+            "Llama with grouped queries, and a norm of queries and keys that keeps training calm (Yang et al. 2025).",
+            {},
+            {
+                "num_layers": 28,
+                "num_heads": 16,
+                "num_kv_heads": 8,
+                "hidden_size": 1024,
+                "feed_forward_size": 3072,
+                "size_per_head": 128,
+                "rope_theta": 1_000_000.0,
+            },
+            {"num_kv_heads": 2},
+        ),
+    )
+    return {form.name: form for form in forms}
+
+
+def _form(
+    name: str,
+    title: str,
+    sentence: str,
+    settings: dict[str, Any],
+    size: dict[str, Any],
+    small: dict[str, Any] | None = None,
+) -> DecoderForm:
+    published = TransformerConfig.model_validate({**settings, **size})
+    shape = {"num_layers": 4, "num_heads": 4, "hidden_size": 128}
+    return DecoderForm(
+        name, title, sentence, published, TransformerConfig.model_validate({**settings, **shape, **(small or {})})
+    )
