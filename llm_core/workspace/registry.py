@@ -289,7 +289,7 @@ class Registry:
             record = get_record(connection, job_id)
             value = f"{record.name} ({record.id})"
             if record.state == FINISHED:
-                raise Refused("A finished run cannot go on", value=value, remedy="Fork it, or raise the budget")
+                raise Refused("A finished run cannot go on", value=value, remedy="Start a new run with a larger budget")
             if record.state == QUEUED:
                 raise Refused("It is waiting in the queue already", value=value, remedy="Wait until it starts")
             if record.is_held:

@@ -79,7 +79,7 @@ def test_bench_measures_this_checkout() -> None:
         (["generate", "first", "--prompt", "aZ"], ["Z", "byte or bpe"]),
         (["generate", "first", "--prompt", "a", "--step", "7"], ["7", "10", "20"]),
         (["score", "first", "--file", "/nowhere.txt"], ["/nowhere.txt"]),
-        (["resume", "first"], ["finished", "Fork it"]),
+        (["resume", "first"], ["finished", "Start a new run"]),
     ],
     ids=lambda value: " ".join(value[:4]) if isinstance(value, list) else None,
 )

@@ -68,7 +68,7 @@ def test_a_whole_life(registry: Registry) -> None:
     record = registry.move(job.id, "finished", token=token(claimed), result={"loss": float("nan")})
     assert (record.state, record.result) == ("finished", {"parameters": 7, "loss": None})
     assert record.ended_at is not None and record.owner is None and record.lease_token is None
-    with pytest.raises(Refused, match="Fork it, or raise the budget"):
+    with pytest.raises(Refused, match="Start a new run with a larger budget"):
         registry.resume(job.id)
 
 
