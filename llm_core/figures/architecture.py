@@ -15,13 +15,15 @@ import plotly.graph_objects as go
 
 from llm_core.quantities import large
 
-Part = Literal["embedding", "attention", "feed-forward", "recurrent", "head"]
+Part = Literal["embedding", "attention", "cross", "feed-forward", "recurrent", "counts", "head"]
 
 _COLORS: dict[Part, str] = {
     "embedding": "#0072B2",
     "attention": "#D55E00",
+    "cross": "#56B4E9",
     "feed-forward": "#009E73",
     "recurrent": "#CC79A7",
+    "counts": "#0072B2",
     "head": "#B87F00",
 }
 _INK = {False: "#1F2328", True: "#E6E4DE"}
@@ -41,45 +43,51 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Network:
-    """Boxes in the order a token passes them; those in `repeated` stand on top of each other `repeats` times."""
+class Stage:
+    """Boxes that stand on top of each other, `repeats` times; 0 stands for boxes that are there once."""
 
-    before: Sequence[Block]
-    repeated: Sequence[Block]
-    repeats: int
-    after: Sequence[Block]
+    blocks: Sequence[Block]
+    repeats: int = 0
+    carries_state: bool = False
+    """Whether the boxes hand something on to the next token."""
+    reads: str = ""
+    """What goes into the first box, in words, where it is not plain."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Stages in the order a token passes them."""
+
+    stages: Sequence[Stage]
     source: str
     """What goes in, in words."""
     outcome: str
     """What comes out, in words."""
-    carries_state: bool
-    """Whether the repeated boxes hand something on to the next token."""
 
 
 def describe(network: Network) -> str:
     """The diagram in one sentence, for those who cannot see it."""
-    names = [f"{block.title} ({block.detail})" for block in network.before]
-    names.append(f"{network.repeats} times " + " and ".join(f"{b.title} ({b.detail})" for b in network.repeated))
-    names += [f"{block.title} ({block.detail})" for block in network.after]
+    names: list[str] = []
+    for stage in network.stages:
+        often = f"{stage.repeats} times " if stage.repeats else ""
+        words = f"{stage.reads}, then " if stage.reads else ""
+        names.append(words + often + " and ".join(f"{block.title} ({block.detail})" for block in stage.blocks))
     return f"{network.source}, then " + ", then ".join(names) + f", then {network.outcome}."
 
 
 def architecture(network: Network, *, dark: bool) -> go.Figure:
     """The diagram, top to bottom, each box with its share of all parameters as a tinted bar."""
-    total = sum(block.parameters for block in (*network.before, *network.repeated, *network.after)) or 1
+    total = sum(block.parameters for stage in network.stages for block in stage.blocks) or 1
     figure = go.Figure()
-    y = 0.0
-    tops: list[float] = []
-    y = _end(figure, network.source, y, dark)
-    for block in network.before:
-        y = _box(figure, block, total, _arrow(figure, y, dark), dark)
-    for block in network.repeated:
-        y = _arrow(figure, y, dark)
-        tops.append(y)
-        y = _box(figure, block, total, y, dark)
-    _bracket(figure, tops[0], y, network, dark)
-    for block in network.after:
-        y = _box(figure, block, total, _arrow(figure, y, dark), dark)
+    y = _end(figure, network.source, 0.0, dark)
+    for stage in network.stages:
+        if stage.reads:
+            y = _end(figure, stage.reads, _arrow(figure, y, dark), dark)
+        top = y + _GAP_PIXELS
+        for block in stage.blocks:
+            y = _box(figure, block, total, _arrow(figure, y, dark), dark)
+        if stage.repeats:
+            _bracket(figure, top, y, stage, dark)
     y = _end(figure, network.outcome, _arrow(figure, y, dark), dark)
     figure.update_xaxes(visible=False, range=[0, 1], fixedrange=True)
     figure.update_yaxes(visible=False, range=[y, 0], fixedrange=True)
@@ -126,15 +134,15 @@ def _arrow(figure: go.Figure, y: float, dark: bool) -> float:
     return y + _GAP_PIXELS
 
 
-def _bracket(figure: go.Figure, top: float, bottom: float, network: Network, dark: bool) -> None:
+def _bracket(figure: go.Figure, top: float, bottom: float, stage: Stage, dark: bool) -> None:
     """The line at the side that says how often, and for recurrent layers the way back to the next token."""
     x, inner = _RIGHT + 0.03, _RIGHT + 0.01
     middle = (top + bottom) / 2
     path = f"M {inner} {top} L {x} {top} L {x} {bottom} L {inner} {bottom}"
-    if network.carries_state:
+    if stage.carries_state:
         path += f" M {inner + 0.014} {bottom - 5} L {inner} {bottom} L {inner + 0.014} {bottom + 5}"
     figure.add_shape(type="path", path=path, line={"color": _FAINT[dark], "width": 1.5})
-    text = f"× {network.repeats}"
+    text = f"× {stage.repeats}"
     _text(figure, x + 0.015, middle, f"<b>{text}</b>", dark, "left", 14)
 
 

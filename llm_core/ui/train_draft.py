@@ -36,6 +36,8 @@ class Draft:
     """The file the settings came from; empty for a preset."""
     models: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """The model settings of each family that was shown, so that looking at another one loses nothing."""
+    objectives: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """The same for each objective."""
     problem: UserError | None = None
     """What was wrong with the link or the file."""
     is_shown: bool = False
@@ -107,7 +109,7 @@ def _from_link(asked: dict[str, list[str]], before: Draft | None) -> Draft:
     number = 0 if before is None else before.number + 1
     problem: UserError | None = None
     if before is not None and not asked.keys() & {"preset", "set"}:
-        draft = Draft(number, before.preset, dict(before.values), before.file_name, before.models)
+        draft = Draft(number, before.preset, dict(before.values), before.file_name, before.models, before.objectives)
     else:
         name = asked.get("preset", [FIRST_PRESET])[-1]
         try:

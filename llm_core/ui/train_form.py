@@ -15,6 +15,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from llm_core.config.errors import UserError
 from llm_core.config.model import MODEL_CONFIGS
+from llm_core.config.objective import OBJECTIVE_CONFIGS, OBJECTIVES_OF
+from llm_core.config.objective_words import objective_words
 from llm_core.config.overrides import flatten
 from llm_core.config.presets import find_preset, preset_names, presets
 from llm_core.config.schema import SettingDescription, describe_run
@@ -35,8 +37,8 @@ _USUAL_BUDGET = {
     "training.max_epochs": 5.0,
     "training.max_minutes": 2.0,
 }
-_OWN_WIDGETS = {"name", "data.dataset", "data.tokenizer", "model.kind", *_BUDGET}
-_LEARNING = ("objective.", "optimizer.", "schedule.", "training.batch", "training.gradient")
+_OWN_WIDGETS = {"name", "data.dataset", "data.tokenizer", "model.kind", "objective.kind", *_BUDGET}
+_LEARNING = ("optimizer.", "schedule.", "training.batch", "training.gradient")
 _LOOKING = ("training.log", "training.eval", "training.sample", "training.checkpoint")
 # Settings that only one choice of another setting reads.
 _READ_BY = {
@@ -46,6 +48,11 @@ _READ_BY = {
     "optimizer.momentum": ("optimizer.kind", ("sgd",)),
     "schedule.final_fraction": ("schedule.kind", ("cosine", "trapezoid")),
     "schedule.decay_fraction": ("schedule.kind", ("trapezoid",)),
+    "model.rope_theta": ("model.positions", ("rope",)),
+    "model.local_rope_theta": ("model.positions", ("rope",)),
+    "model.position_offset": ("model.positions", ("learned",)),
+    "model.position_buckets": ("model.positions", ("relative",)),
+    "model.position_distance": ("model.positions", ("relative",)),
 }
 # In the box of tokenizers; no tokenizer of a workspace can have this name.
 _EVERY_WORD = "word:"
@@ -67,17 +74,20 @@ def train_form(workspace: Workspace, draft: Draft) -> tuple[dict[str, Any], Delt
     with st.container(border=True):
         st.subheader("Model")
         values = _model(draft, values, advanced)
-    with st.container(border=True):
-        st.subheader("Learning")
-        values |= _rows(draft, values, _LEARNING, advanced)
-        curve_place = st.container()
-        values |= _budget(draft, values)
-    with st.container(border=True):
-        st.subheader("When to look")
-        values |= _rows(draft, values, _LOOKING, advanced)
-    with st.container(border=True):
-        st.subheader("Device")
-        values |= _rows(draft, values, ("hardware.", "seed"), advanced)
+    curve_place = st.container()
+    if not families()[values["model.kind"]].is_counted:
+        with st.container(border=True):
+            st.subheader("Learning")
+            values = _objective(draft, values, advanced)
+            values |= _rows(draft, values, _LEARNING, advanced)
+            curve_place = st.container()
+            values |= _budget(draft, values)
+        with st.container(border=True):
+            st.subheader("When to look")
+            values |= _rows(draft, values, _LOOKING, advanced)
+        with st.container(border=True):
+            st.subheader("Device")
+            values |= _rows(draft, values, ("hardware.", "seed"), advanced)
     draft.values, draft.is_shown = values, True
     line.caption(literal(_where_it_stands(draft, values)))
     return values, curve_place
@@ -136,13 +146,18 @@ def _rows(draft: Draft, values: dict[str, Any], prefixes: tuple[str, ...], advan
             return False
         return advanced or row.level == "simple"
 
-    rows = [row for row in describe_run(values["model.kind"]) if is_shown(row)]
+    rows = [row for row in describe_run(values["model.kind"], values["objective.kind"]) if is_shown(row)]
+    return _settle(rows, values, draft.prefix)
+
+
+def _settle(rows: Sequence[SettingDescription], values: dict[str, Any], key: str) -> dict[str, Any]:
+    """The widgets of some settings, those left out that nothing would read."""
     # What is decided by another setting comes after it, so that it follows at once.
     deciders = [row for row in rows if row.path not in _READ_BY]
-    chosen = settings_form(deciders, values, key=draft.prefix)
+    chosen = settings_form(deciders, values, key=key)
     known = {**values, **chosen}
     readers = [row for row in rows if row.path in _READ_BY and known[_READ_BY[row.path][0]] in _READ_BY[row.path][1]]
-    return chosen | settings_form(readers, values, key=draft.prefix)
+    return chosen | settings_form(readers, values, key=key)
 
 
 def _dataset(workspace: Workspace, draft: Draft) -> str:
@@ -233,20 +248,53 @@ def _model(draft: Draft, values: dict[str, Any], advanced: bool) -> dict[str, An
         fresh = MODEL_CONFIGS[kind]().model_dump(mode="json")
         model = draft.models.get(kind) or {f"model.{name}": value for name, value in fresh.items()}
         values = {name: value for name, value in values.items() if not name.startswith("model.")} | model
+        if values["objective.kind"] not in OBJECTIVES_OF[kind]:
+            values = _with_objective(draft, values, OBJECTIVES_OF[kind][0])
     rows = [row for row in describe_run(kind) if row.path.startswith("model.") and row.path != "model.kind"]
     shown = [row for row in rows if advanced or row.level == "simple"]
-    values |= settings_form(shown, values, key=f"{draft.prefix}-{kind}")
-    _formula(kind)
+    values |= _settle(shown, values, f"{draft.prefix}-{kind}")
+    family = known[kind]
+    _formula(f"What {family.formula_of} computes", family.formula, family.symbols)
     draft.models[kind] = {name: value for name, value in values.items() if name.startswith("model.")}
     return values
 
 
-def _formula(kind: str) -> None:
-    """What a layer of the family computes, each sign explained."""
-    family = families()[kind]
-    with st.expander(f"What {'an attention head' if not family.is_recurrent else 'a layer'} computes"):
-        st.latex(family.formula)
-        st.markdown("\n".join(f"- ${sign}$: {literal(words)}" for sign, words in family.symbols))
+def _objective(draft: Draft, values: dict[str, Any], advanced: bool) -> dict[str, Any]:
+    """What the model is asked to predict; a choice only where the family leaves one."""
+    kind, fitting = values["objective.kind"], OBJECTIVES_OF[values["model.kind"]]
+    known = objective_words()
+    if len(fitting) > 1:
+        chosen: str = st.segmented_control(
+            "Objective",
+            fitting,
+            format_func=lambda name: known[name].title,
+            default=kind,
+            required=True,
+            key=f"{draft.prefix}-{values['model.kind']}-objective",
+        )
+        if chosen != kind:
+            values, kind = _with_objective(draft, values, chosen), chosen
+    words = known[kind]
+    if not words.is_code_length:
+        st.caption(words.sentence)
+        _formula("What is minimised", words.formula, ())
+    values |= _rows(draft, values, ("objective.",), advanced)
+    draft.objectives[kind] = {name: value for name, value in values.items() if name.startswith("objective.")}
+    return values
+
+
+def _with_objective(draft: Draft, values: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The values with another objective, as it was left or as it is by default."""
+    fresh = OBJECTIVE_CONFIGS[kind]().model_dump(mode="json")
+    chosen = draft.objectives.get(kind) or {f"objective.{name}": value for name, value in fresh.items()}
+    return {name: value for name, value in values.items() if not name.startswith("objective.")} | chosen
+
+
+def _formula(title: str, formula: str, symbols: Sequence[tuple[str, str]]) -> None:
+    """A formula behind its title, each sign explained."""
+    with st.expander(title):
+        st.latex(formula)
+        st.markdown("\n".join(f"- ${sign}$: {literal(words)}" for sign, words in symbols))
 
 
 def _budget(draft: Draft, values: dict[str, Any]) -> dict[str, Any]:
