@@ -26,7 +26,7 @@ from llm_core.generation.text_model import TextModel
 from llm_core.text.tokenizers import TextTokenizer
 
 NUM_ALTERNATIVES = 10
-Finish = Literal["length", "stop", "eos", "cancelled"]
+Finish = Literal["length", "context", "stop", "eos", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ class Generation:
         """What was written so far, complete characters only, cut before a stop string. It only ever grows."""
         self.num_tokens = 0
         self.finish: Finish | None = None
-        """Why it ended: the `length` was reached, a `stop` string or the end-of-text token (`eos`) came, it was `cancelled`."""
+        """Why it ended: the `length` was reached, an answer filled the `context`, a `stop` string or the end-of-text token (`eos`) came,
+        it was `cancelled`."""
         self.truncated = False
         """True once the context was full and its older half was let go."""
         self.first_token_seconds: float | None = None
@@ -121,6 +122,9 @@ class Generation:
                 break
             if self.num_tokens >= settings.max_tokens:
                 self.finish = "length"
+                break
+            if session.is_full:
+                self.finish = "context"
                 break
             logits_V = session.read([token])
         self.text, self.truncated = text.finish(), session.truncated

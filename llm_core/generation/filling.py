@@ -14,11 +14,11 @@ import torch
 
 from llm_core.config.errors import UserError
 from llm_core.generation.evaluation_mode import evaluation_mode
+from llm_core.generation.opening import OpenedModel
 from llm_core.models.interface import LanguageModel
+from llm_core.text.hidden_places import MASK, CutToken, cut_with_places
 from llm_core.text.tokenizer_interface import TextTokenizer
-
-MASK = "[MASK]"
-"""What a person writes for a place to fill."""
+from llm_core.text.vocabulary import special_tokens
 
 
 @dataclass(frozen=True)
@@ -30,21 +30,75 @@ class Filling:
     """Token and probability, the likeliest first."""
 
 
+@dataclass(frozen=True)
+class FilledText:
+    """A text whose places are filled."""
+
+    text: str
+    """With the likeliest token in each place."""
+    cut: list[CutToken]
+    """The text as it was given, in tokens and places."""
+    fillings: list[Filling]
+    """One for each place, in order; positions count in `cut`."""
+
+
+_BEFORE, _AFTER = ("[CLS]", "<s>"), ("[SEP]", "</s>")
+
+
+def fill_text(opened: OpenedModel, text: str, count: int = 10) -> FilledText:
+    """Fill the places of a text, written as `[MASK]`.
+
+    Raises:
+        UserError: a model that fills nothing in, no place, text that the tokenizer does not know, a text longer than the context.
+    """
+    mask = opened.vocabulary.mask_token
+    if mask is None:
+        raise UserError(
+            "This model was not trained to fill in what is hidden",
+            value=opened.config.objective.kind,
+            limit="the masked objective",
+            remedy="Let it write: glassbox generate RUN --prompt TEXT",
+        )
+    cut = cut_with_places(text, opened.tokenizer, MASK)
+    before, after = _frame(opened)
+    tokens = [*before, *(mask if token.token_id is None else token.token_id for token in cut), *after]
+    found = fill_masks(opened.require_network(), tokens, mask, count)
+    fillings = [Filling(place.position - len(before), place.candidates) for place in found]
+    likeliest = {place.position: place.candidates[0][0] for place in fillings}
+    filled = [likeliest.get(position, token.token_id) for position, token in enumerate(cut)]
+    return FilledText(opened.tokenizer.decode(token for token in filled if token is not None), cut, fillings)
+
+
+def _frame(opened: OpenedModel) -> tuple[list[int], list[int]]:
+    """What stands around a text: nothing for models trained here, on windows of text; for imported ones as BERT was trained."""
+    if opened.config.data.dataset:
+        return [], []
+    names = special_tokens(opened.tokenizer)
+    before, after = ([names[name] for name in choice if name in names][:1] for choice in (_BEFORE, _AFTER))
+    return (before, after) if before and after else ([], [])
+
+
 def tokens_with_places(text: str, tokenizer: TextTokenizer, places: Sequence[int], sign: str = MASK) -> list[int]:
     """The text with each `sign` replaced by a token: the i-th by `places[i]`, the last one again where there are more signs.
 
     Raises:
         UserError: a piece of text that the tokenizer does not know, or no sign in the text.
     """
-    pieces = text.split(sign)
-    if len(pieces) == 1:
-        raise UserError(
-            "There is no place to fill in the text", limit=f"at least one {sign}", remedy=f"Write {sign} for it"
-        )
-    tokens = tokenizer.encode(pieces[0])
-    for index, piece in enumerate(pieces[1:]):
-        tokens += [places[min(index, len(places) - 1)], *tokenizer.encode(piece)]
+    if sign not in text:
+        raise no_place(sign)
+    tokens: list[int] = []
+    seen = 0
+    for token_id, _ in cut_with_places(text, tokenizer, sign):
+        tokens.append(places[min(seen, len(places) - 1)] if token_id is None else token_id)
+        seen += token_id is None
     return tokens
+
+
+def no_place(sign: str = MASK) -> UserError:
+    """A text in which nothing is hidden."""
+    return UserError(
+        "There is no place to fill in the text", limit=f"at least one {sign}", remedy=f"Write {sign} where one is"
+    )
 
 
 def fill_masks(model: LanguageModel, tokens: Sequence[int], mask_token: int, count: int = 10) -> list[Filling]:
@@ -55,7 +109,7 @@ def fill_masks(model: LanguageModel, tokens: Sequence[int], mask_token: int, cou
     """
     positions = [position for position, token in enumerate(tokens) if token == mask_token]
     if not positions:
-        raise UserError("There is no place to fill in the text", remedy=f"Write {MASK} for it")
+        raise no_place()
     with evaluation_mode(model), torch.inference_mode():
         hidden_1TD = model(torch.tensor([list(tokens)], device=model.device)).hidden_BTD
         probabilities_MV = model.logits(hidden_1TD[0, positions]).float().softmax(-1)

@@ -41,12 +41,16 @@ class NgramTextModel:
         for start in range(1, len(tokens), _PIECE_TOKENS):
             reach = max(0, start - before)
             piece = np.asarray(tokens[reach : start + _PIECE_TOKENS], dtype=np.int64)
-            yield -np.log(self.model.target_probabilities(piece)[start - reach - 1 :])
+            yield -_logarithms(self.model.target_probabilities(piece)[start - reach - 1 :])
 
 
 class _NgramSession:
+    """The last tokens of a text."""
+
+    truncated = False
+    is_full = False
+
     def __init__(self, model: NgramModel) -> None:
-        self.truncated = False
         self._model = model
         self._last: list[int] = []
 
@@ -54,4 +58,10 @@ class _NgramSession:
         assert tokens, "a session reads at least one token"
         # One more than is looked at, so that the beginning of the text is not mistaken for that of a document.
         self._last = [*self._last, *tokens][-self._model.order :]
-        return torch.from_numpy(np.log(self._model.next_token_probabilities(self._last)))
+        return torch.from_numpy(_logarithms(self._model.next_token_probabilities(self._last)))
+
+
+def _logarithms(probabilities: Losses) -> Losses:
+    """Where counts leave nothing for what was never seen, -inf and no warning."""
+    with np.errstate(divide="ignore"):
+        return np.log(probabilities)

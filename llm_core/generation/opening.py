@@ -71,10 +71,15 @@ class OpenedModel:
         if isinstance(self.config.model, EncoderConfig):
             raise UserError(
                 "An encoder does not write: it reads a whole text at once and fills in what is hidden",
-                remedy="Write [MASK] into the text for it to fill",
+                remedy='Let it fill them in: glassbox fill RUN --text "… [MASK] …"',
             )
         if isinstance(self.config.model, EncoderDecoderConfig):
-            return AnswerTextModel(network, self.tokenizer, source or [])
+            if source is None:
+                raise UserError(
+                    "An encoder-decoder finds an answer likely or not for a source, so one text alone has no likelihood",
+                    remedy="Let it answer a source: glassbox generate RUN --prompt SOURCE",
+                )
+            return AnswerTextModel(network, self.tokenizer, source)
         return NeuralTextModel(network, self.tokenizer)
 
 

@@ -30,6 +30,11 @@ class Session(Protocol):
     truncated: bool
     """True once older tokens had to be let go because the context was full."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it can read no more; never where older tokens are let go instead."""
+        ...
+
     def read(self, tokens: Sequence[int]) -> Tensor:
         """Take in one or more tokens; logits (V,) on the CPU, float32 or wider, for the token after them.
 
@@ -91,8 +96,21 @@ def after_cuts(tokens: list[int], context_length: int) -> list[int]:
     return tokens[cuts * let_go :]
 
 
+def checked_logits(logits_V: Tensor) -> Tensor:
+    """The logits on the CPU, float32 or wider; UserError where one is not a number."""
+    if not bool(logits_V.isfinite().all()):
+        raise UserError(
+            "The model answers with something that is not a number",
+            remedy="Its training went wrong; use an earlier checkpoint",
+        )
+    logits_V = logits_V.cpu()
+    return logits_V if logits_V.dtype.itemsize >= 4 else logits_V.float()
+
+
 class _NeuralSession:
     """Keys and values, or the recurrent state, of one row; after a cut the window is read again from position 0."""
+
+    is_full = False
 
     def __init__(self, model: LanguageModel, room: int, use_cache: bool) -> None:
         self.truncated = False
@@ -112,13 +130,7 @@ class _NeuralSession:
             self._state, unread = None, self._window
         if not self._use_cache:
             self._state, unread = None, self._window
-        logits_V = self._advance(unread)
-        if not bool(logits_V.isfinite().all()):
-            raise UserError(
-                "The model answers with something that is not a number",
-                remedy="Its training went wrong; use an earlier checkpoint",
-            )
-        return logits_V
+        return self._advance(unread)
 
     def _advance(self, tokens: list[int]) -> Tensor:
         model = self._model
@@ -132,5 +144,4 @@ class _NeuralSession:
                 hidden_1TD, state = model(piece_1T, state=state)
             assert hidden_1TD is not None
             self._state = state
-            logits_V = model.logits(hidden_1TD[0, -1]).cpu()
-        return logits_V if logits_V.dtype.itemsize >= 4 else logits_V.float()
+            return checked_logits(model.logits(hidden_1TD[0, -1]))

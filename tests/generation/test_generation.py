@@ -159,6 +159,7 @@ class Parrot:
     """A text model that always says the same bytes, to test how text leaves a generation."""
 
     context_length = 10_000
+    is_full = False
 
     def __init__(self, text: str) -> None:
         self.tokenizer = ByteTokenizer()
