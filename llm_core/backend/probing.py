@@ -16,6 +16,7 @@ from llm_core.backend.estimates import estimate_run, speed_key
 from llm_core.backend.jobs import stop_job, submit_probe
 from llm_core.backend.vocabulary import guess_vocabulary
 from llm_core.config.errors import NameTaken, UserError
+from llm_core.config.ngram import NgramConfig
 from llm_core.config.run import RunConfig, config_from_dict
 from llm_core.training.budget import tokens_per_step
 from llm_core.workspace.job_record import FAILED, FINISHED, HELD, QUEUED, STOPPED, JobRecord
@@ -23,7 +24,7 @@ from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
 from llm_core.workspace.runs import delete_run
 
-Measurement = Literal["measured", "measuring", "possible", "training", "busy", "too large", "failed"]
+Measurement = Literal["measured", "measuring", "possible", "training", "busy", "too large", "failed", "counted"]
 
 LONGEST_STEP_SECONDS = 4.0
 LARGEST_MEMORY_SHARE = 0.5
@@ -36,12 +37,14 @@ def measurement_of(workspace: Workspace, config: RunConfig) -> Measurement:
 
     "possible": it could be measured now. "training": a run is under way or waits, and would be disturbed. "busy": something
     else takes the cores, and would make the figure far too low. "too large": a few steps would take minutes or half the
-    memory. "failed": it was tried a short while ago; the job says why.
+    memory. "failed": it was tried a short while ago; the job says why. "counted": an n-gram model, which takes no steps.
 
     Raises:
         UserError: the text or the tokenizer does not exist.
     """
     estimate = estimate_run(workspace, config)
+    if isinstance(config.model, NgramConfig):
+        return "counted"
     if estimate.source == "measured":
         return "measured"
     key = speed_key(config, estimate.vocabulary_size)

@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llm_core.backend.devices import memory_bytes
+from llm_core.backend.text_length import TextLength, bounding_tokens, text_length, tokens_of_step
 from llm_core.backend.vocabulary import guess_vocabulary
 from llm_core.config.errors import UserError
+from llm_core.config.ngram import NgramConfig
 from llm_core.config.run import RunConfig
 from llm_core.models.counting import count_parameters, training_memory
+from llm_core.objectives.row_shape import row_shape
 from llm_core.text.library import find_dataset
-from llm_core.training.budget import steps_of_budget, tokens_per_step
+from llm_core.training.budget import steps_of_budget
 from llm_core.workspace.paths import Workspace
 
 
@@ -35,6 +38,7 @@ def check_readiness(workspace: Workspace, config: RunConfig) -> Readiness:
     try:
         dataset = find_dataset(workspace, config.data.dataset)
         vocabulary_size = guess_vocabulary(workspace, config).size
+        row = row_shape(config)
     except UserError as error:
         return Readiness([error], [], can_be_estimated=False)
     characters = dataset.characters
@@ -52,18 +56,22 @@ def check_readiness(workspace: Workspace, config: RunConfig) -> Readiness:
                 remedy="Bring more text, or shorten the context",
             )
         )
-    parameters = count_parameters(config.model, vocabulary_size, config.data.context_length).total
-    if characters and parameters > 10 * characters:
+    length = text_length(workspace, config, vocabulary_size)
+    train_tokens = bounding_tokens(length)
+    count = count_parameters(config.model, vocabulary_size, config.data.context_length, train_tokens=train_tokens)
+    parameters = count.total
+    if characters and parameters > 10 * characters and not count.is_upper_bound:
         warnings.append(
             UserError(
                 f"The model has {parameters:,} parameters for {characters:,} characters of text",
                 remedy="Expect it to learn the text by heart; take more text, a smaller model, or some dropout",
             )
         )
-    epochs = _epochs(config, characters)
+    epochs = _epochs(config, length)
     if epochs is not None and epochs > 50:
         warnings.append(UserError(f"The text will be read about {epochs:,.0f} times", remedy="Fewer steps will do"))
-    needed, available = training_memory(config, vocabulary_size).total_bytes, memory_bytes()
+    needed = training_memory(config, vocabulary_size, row=row, train_tokens=train_tokens).total_bytes
+    available = memory_bytes()
     if config.hardware.device in ("auto", "cpu") and needed > available:
         warnings.append(
             UserError(
@@ -81,10 +89,10 @@ def blocking_error(problems: list[UserError]) -> UserError:
     return problems[0]
 
 
-def _epochs(config: RunConfig, characters: int) -> float | None:
-    if not characters or config.data.tokenizer not in ("char", "byte"):
+def _epochs(config: RunConfig, length: TextLength | None) -> float | None:
+    """How often the text will be read; None where its length is a guess, or where it is counted instead."""
+    if length is None or not length.is_exact or isinstance(config.model, NgramConfig):
         return None
-    per_step = tokens_per_step(config.training, config.data.context_length)
-    train_tokens = max(1, int(characters * (1 - config.data.validation_fraction)))
+    per_step, train_tokens = tokens_of_step(config, length), max(1, length.tokens)
     steps = steps_of_budget(config.training, tokens_per_step=per_step, train_tokens=train_tokens)
     return None if steps is None else steps * per_step / train_tokens

@@ -47,6 +47,7 @@ def print_estimate(options: argparse.Namespace) -> int:
                 "parameters": estimate.parameters.total,
                 "flops_per_token": estimate.flops_per_token,
                 "memory_bytes": estimate.memory.total_bytes,
+                "inference_bytes": estimate.inference_bytes,
                 "tokens_per_second": estimate.tokens_per_second,
                 "seconds": estimate.seconds,
                 "seconds_low": estimate.seconds_low,
@@ -59,10 +60,15 @@ def print_estimate(options: argparse.Namespace) -> int:
             }
         )
         return 0
+    count = estimate.parameters
     print(
-        f"{estimate.parameters.total:,} parameters · {estimate.flops_per_token:,} FLOP a token · {size(estimate.memory.total_bytes)}"
+        f"{'at most ' * count.is_upper_bound}{count.total:,} {'n-grams' if count.ngrams else 'parameters'}"
+        f" · {estimate.flops_per_token:,} FLOP a token"
+        f" · {size(estimate.memory.total_bytes)} to train, {size(estimate.inference_bytes)} to use"
     )
-    how = "measured here" if estimate.source == "measured" else "by rule of thumb; a run or the Train page measures it"
+    how = "measured here" if estimate.source == "measured" else "by rule of thumb"
+    if estimate.source == "formula" and not count.is_upper_bound:
+        how += "; a run or the Train page measures it"
     print(f"{estimate.tokens_per_second:,.0f} tokens/s ({how})")
     if estimate.seconds is not None and estimate.seconds_low is not None and estimate.seconds_high is not None:
         print(

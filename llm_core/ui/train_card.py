@@ -35,6 +35,7 @@ _HOW = {
     "training": "By rule of thumb: measuring would slow down the run that is training. This one would wait its turn.",
     "too large": "By rule of thumb: measuring this model here would take minutes.",
     "failed": "By rule of thumb: no measurement came about just now.",
+    "counted": "By rule of thumb: counting is quick, and nothing has to warm up.",
 }
 
 
