@@ -91,7 +91,7 @@ def _small_encoder_decoder(name: str) -> Preset:
     objective = SequenceToSequenceConfig() if is_2017 else SpanCorruptionConfig(num_sentinels=32)
     config = RunConfig(
         data=DataConfig(
-            dataset="reversed-words" if is_2017 else "python-reference",
+            dataset="synthetic-reversal" if is_2017 else "python-reference",
             tokenizer="char",
             context_length=32 if is_2017 else 128,
         ),

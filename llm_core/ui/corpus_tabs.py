@@ -37,6 +37,7 @@ from llm_core.ui.text_jobs import once_key, submitted, unfinished_jobs
 from llm_core.workspace.paths import Workspace, safe_join
 
 _DOCUMENTS_A_PAGE = 5
+_FOR_PAIRS = "transformer-2017"
 
 
 def corpus_tabs(workspace: Workspace, record: DatasetRecord) -> None:
@@ -363,7 +364,10 @@ def _delete(workspace: Workspace, record: DatasetRecord) -> None:
 
 
 def _train_link(record: DatasetRecord, label: str) -> None:
-    st.page_link("train.py", label=label, icon=":material/model_training:", query_params={"dataset": record.name})
+    link = {"dataset": record.name}
+    if record.is_pairs:  # any family can read them, but this one is made for them
+        link["preset"] = _FOR_PAIRS
+    st.page_link("train.py", label=label, icon=":material/model_training:", query_params=link)
 
 
 def _percent(share: float) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from llm_core.config.presets import find_preset
 from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.library import find_dataset, import_corpus, list_datasets, open_documents
 from llm_core.text.pairs import split_pair
@@ -149,3 +150,9 @@ def test_reversed_words_are_made_by_one_button_and_say_what_to_look_for(workspac
     run_until(app, lambda: app.success)
     source, answer = (code.value for code in app.code[:2])
     assert answer == source[::-1]
+    app.session_state["corpus-tab"] = "Use it"
+    run(app)
+    links = [element.proto.query_string for element in app.get("page_link")]
+    assert any("dataset=synthetic-reversal" in link and "preset=transformer-2017" in link for link in links)
+    config = find_preset("transformer-2017").config
+    assert (config.data.dataset, config.objective.kind) == ("synthetic-reversal", "sequence-to-sequence")
