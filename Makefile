@@ -7,7 +7,7 @@ READY := $(VENV)/.ready-run
 READY_DEV := $(VENV)/.ready-dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test lint e2e bench gpu-check docs wheel clean
+.PHONY: run test lint e2e bench results gpu-check docs wheel clean
 
 # In a terminal the dashboard gets the keyboard to itself: Ctrl-C then ends it and not make, which would call that an error.
 run: $(READY)
@@ -28,6 +28,11 @@ e2e: $(READY_DEV)
 
 bench: $(READY_DEV)
 	$(BIN)/python -m benchmarks
+
+# Five minutes for each network, about an hour and a quarter in all; rows that are there are not run again.
+TEXT ?= tinyshakespeare.txt
+results: $(READY_DEV)
+	$(BIN)/python -m benchmarks.family_table --text $(TEXT)
 
 # On a machine whose own Python has torch already (a GPU server, say), `PYTHON=python3 make gpu-check` installs nothing.
 ifeq ($(origin PYTHON),file)

@@ -97,7 +97,7 @@ def _small_encoder_decoder(name: str) -> Preset:
         ),
         model=form.small,
         objective=objective,
-        optimizer=OptimizerConfig(learning_rate=2e-3),
+        optimizer=OptimizerConfig(learning_rate=5e-3 if name == "t5" else 2e-3),
         schedule=ScheduleConfig(warmup_steps=200),
         training=TrainingConfig(batch_size=16, max_steps=2_000, log_interval=5, eval_interval=200),
     )
