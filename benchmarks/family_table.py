@@ -204,6 +204,9 @@ def page(rows: dict[str, dict[str, Any]]) -> str:
             f"| {row.name} | `{row.preset}` | {result['parameters']:,}{unit} | {'' if row.is_counted else format(result['steps'], ',')} | "
             f"{result['tokens_per_second']:,.0f} | {result['val_loss']:.4f} | {result['bits_per_byte']:.4f} |"
         )
+    missing = [row.key for row in first_rows() if row.key not in rows]
+    if missing:
+        lines += ["", f"Not measured yet: {', '.join(missing)}."]
     lines += ["", *_seeds(rows), "", *_filling(rows), "", *_machines(rows), ""]
     return "\n".join(lines)
 
