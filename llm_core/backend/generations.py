@@ -42,7 +42,7 @@ class _InFlight:
             "id": self.id,
             "state": self.state,
             "text": generation.text,
-            "prompt_tokens": len(generation.prompt),
+            "prompt_tokens": self.asked["prompt_tokens"],
             "new_tokens": generation.num_tokens,
             "tokens_per_second": generation.tokens_per_second,
             "first_token_seconds": generation.first_token_seconds,
@@ -62,11 +62,20 @@ class Generations:
         self._known: OrderedDict[str, _InFlight] = OrderedDict()
         self._lock = threading.Lock()
 
-    def start(self, model: TextModel, prompt: list[int], settings: SamplingConfig, asked: Mapping[str, Any]) -> str:
+    def start(
+        self,
+        model: TextModel,
+        prompt: list[int],
+        settings: SamplingConfig,
+        asked: Mapping[str, Any],
+        gaps: Mapping[int, int] | None = None,
+    ) -> str:
         """Begin a generation.
 
         Args:
-            asked: what the request was, JSON values, kept beside the text: `run_id`, `run_name`, `step`, `prompt`, `settings`.
+            asked: what the request was, JSON values, kept beside the text: `run_id`, `run_name`, `step`, `prompt`, `settings`;
+                `prompt_tokens` where more was read than the prompt.
+            gaps: the tokens that name gaps of a source, with the number of each.
 
         Raises:
             Refused: too many are under way.
@@ -74,7 +83,7 @@ class Generations:
         stop = threading.Event()
         generation = Generation(model, prompt, settings, stop.is_set)
         generation_id = secrets.token_hex(8)
-        facts = {**asked, "prompt_tokens": len(generation.prompt), "seed": generation.seed}
+        facts = {"prompt_tokens": len(generation.prompt), **asked, "seed": generation.seed}
         flight = _InFlight(generation_id, generation, facts, stop=stop)
         with self._lock:
             if sum(other.state == "running" for other in self._known.values()) >= _MAXIMUM_RUNNING:
@@ -89,7 +98,7 @@ class Generations:
                 del self._known[key]
         file = GenerationFile(self._workspace, generation_id, facts)
         forget_oldest(self._workspace)
-        threading.Thread(target=_write, args=(flight, file), daemon=True).start()
+        threading.Thread(target=_write, args=(flight, file, gaps or {}), daemon=True).start()
         return generation_id
 
     def poll(self, generation_id: str, after: int) -> dict[str, Any]:
@@ -123,11 +132,11 @@ class Generations:
             return any(flight.state == "running" for flight in self._known.values())
 
 
-def _write(flight: _InFlight, file: GenerationFile) -> None:
+def _write(flight: _InFlight, file: GenerationFile, gaps: Mapping[int, int]) -> None:
     state = "failed"
     try:
         for token in flight.generation:
-            shown = _shown(token)
+            shown = _shown(token, gaps)
             file.token(shown)
             flight.tokens.append(shown)
         state = "stopped" if flight.generation.finish == "cancelled" else "done"
@@ -138,7 +147,16 @@ def _write(flight: _InFlight, file: GenerationFile) -> None:
     flight.state = state
 
 
-def _shown(token: GeneratedToken) -> dict[str, Any]:
+def _shown(token: GeneratedToken, gaps: Mapping[int, int]) -> dict[str, Any]:
     """As `llm_core/ui/token_view.py` shows it."""
-    alternatives = [{"text": other.text, "p": other.probability, "id": other.token} for other in token.alternatives]
-    return {"id": token.token, "text": token.text, "p": token.probability, "alternatives": alternatives}
+
+    def text(token_id: int, spelled: str) -> str:
+        return f"⟨gap {gaps[token_id]}⟩" if token_id in gaps else spelled
+
+    alternatives = [
+        {"text": text(other.token, other.text), "p": other.probability, "id": other.token}
+        for other in token.alternatives
+    ]
+    shown = {"id": token.token, "text": text(token.token, token.text), "p": token.probability}
+    gap = {"gap": gaps[token.token]} if token.token in gaps else {}
+    return {**shown, **gap, "alternatives": alternatives}

@@ -92,6 +92,11 @@ class InferenceClient:
             "next_token", run_id=run_id, step=step, prompt=prompt, settings=settings.model_dump(mode="json")
         )
 
+    def fill(self, run_id: str, step: int | None, text: str) -> dict[str, Any]:
+        """What an encoder puts in each `[MASK]` of a text: the filled `text`, `places` with position and ten `candidates` (token,
+        text, p), and `pieces`, the text as it was given cut where its tokens end."""
+        return self.request("fill", run_id=run_id, step=step, text=text)
+
     def attention(
         self,
         run_id: str,

@@ -17,17 +17,20 @@ from llm_core.backend.model_cache import ModelCache
 from llm_core.config.errors import UserError
 from llm_core.config.run import user_error
 from llm_core.config.sampling import SamplingConfig
+from llm_core.generation.answer_text_model import AnswerTextModel
 from llm_core.generation.decoding import starting_tokens
+from llm_core.generation.filling import fill_text
 from llm_core.generation.opening import OpenedModel
-from llm_core.generation.prompts import ready_to_write
+from llm_core.generation.prompts import gap_numbers, ready_to_write
 from llm_core.generation.sampling import compare_candidates
 from llm_core.inspection.influence import answer_influence_map, filling_influence_map, influence_map
 from llm_core.inspection.overview import attention_overview
 from llm_core.inspection.reading import Reading, read_text
 from llm_core.inspection.units import recurrent_units
+from llm_core.text.hidden_places import GAP
 from llm_core.workspace.paths import Workspace
 
-METHODS = frozenset({"ping", "start", "poll", "stop", "next_token", "attention", "influence", "units", "score"})
+METHODS = frozenset({"ping", "start", "poll", "stop", "next_token", "attention", "influence", "units", "score", "fill"})
 MAXIMUM_PROMPT_CHARACTERS = 200_000
 
 
@@ -54,7 +57,9 @@ class Methods:
             "prompt": prompt,
             "settings": chosen.model_dump(mode="json"),
         }
-        return {"id": self.generations.start(model, tokens, chosen, asked)}
+        if isinstance(model, AnswerTextModel):
+            asked["prompt_tokens"] = model.source_tokens
+        return {"id": self.generations.start(model, tokens, chosen, asked, gap_numbers(loaded))}
 
     def poll(self, id: str, after: int = 0) -> dict[str, Any]:
         """Figures of a generation, and its tokens from number `after` on."""
@@ -70,6 +75,8 @@ class Methods:
         loaded, at_step = self.models.get(run_id, step)
         model, tokens = ready_to_write(loaded, _bounded(prompt))
         tokens = tokens or starting_tokens(loaded.tokenizer)
+        if GAP in prompt and isinstance(model, AnswerTextModel):
+            tokens += list(gap_numbers(loaded))[:1]  # what may stand in the first gap; that it is named first is no question
         logits_V = model.start(len(tokens)).read(tokens)
         candidates = compare_candidates(logits_V, set(tokens), _settings(settings))
         return {
@@ -85,6 +92,13 @@ class Methods:
                 for candidate in candidates
             ],
         }
+
+    def fill(self, run_id: str, step: int | None, text: str) -> dict[str, Any]:
+        """What an encoder would put in each place of a text."""
+        loaded, at_step = self.models.get(run_id, step)
+        filled = fill_text(loaded, _bounded(text))
+        pieces = [piece.text for piece in filled.cut]
+        return {"step": at_step, **filled.to_json(loaded.tokenizer), "pieces": pieces}
 
     def attention(
         self,
@@ -178,6 +192,7 @@ def _reading(loaded: OpenedModel, text: str, answer: str | None = None) -> Readi
 def _read(reading: Reading) -> dict[str, Any]:
     """What a page says about an answer that it did not ask for."""
     return {
+        "num_tokens": len(reading.tokens),
         "num_source": None if reading.source is None else len(reading.source),
         "answer": reading.answer,
         "is_own_answer": reading.is_own_answer,

@@ -1,4 +1,5 @@
-"""`glassbox generate` and `glassbox score`: what a trained model says and how likely it finds a text."""
+"""`glassbox generate`, `fill` and `score`: what a trained model writes, what it puts where something is hidden, how likely it finds
+a text."""
 
 from __future__ import annotations
 
@@ -23,9 +24,13 @@ if TYPE_CHECKING:
 
 def add_verbs(verbs: Any) -> None:
     """Declare the verbs on argparse's subparsers."""
-    generate = verbs.add_parser("generate", help="let a run's model go on from a prompt")
+    generate = verbs.add_parser("generate", help="let a run's model go on from a prompt, or answer a source")
     generate.add_argument("run", metavar="RUN")
-    generate.add_argument("--prompt", required=True)
+    generate.add_argument(
+        "--prompt",
+        required=True,
+        help="the beginning; for an encoder-decoder the source, with [GAP] for what it is to fill",
+    )
     for row in describe_settings(SamplingConfig):
         if row.path != "stop":
             generate.add_argument(
@@ -35,6 +40,10 @@ def add_verbs(verbs: Any) -> None:
         "--stop", action="append", default=[], metavar="TEXT", help="end before this text; may be repeated"
     )
     generate.set_defaults(run_verb=generate_text)
+    fill = verbs.add_parser("fill", help="let a run's encoder fill in what is hidden")
+    fill.add_argument("run", metavar="RUN")
+    fill.add_argument("--text", required=True, help="with [MASK] for each hidden token")
+    fill.set_defaults(run_verb=fill_in)
     score = verbs.add_parser("score", help="how likely a run's model finds a text")
     score.add_argument("run", metavar="RUN")
     source = score.add_mutually_exclusive_group(required=True)
@@ -42,7 +51,7 @@ def add_verbs(verbs: Any) -> None:
     source.add_argument("--split", choices=("train", "validation"))
     score.add_argument("--stride", type=int, help="tokens between windows (default: the context)")
     score.set_defaults(run_verb=score_text)
-    for parser in (generate, score):
+    for parser in (generate, fill, score):
         parser.add_argument("--step", type=int, help="the checkpoint (default: the newest)")
         parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
 
@@ -74,27 +83,36 @@ def _sampling(options: argparse.Namespace) -> SamplingConfig:
 
 
 def generate_text(options: argparse.Namespace) -> int:
-    """Write, streaming to the terminal unless --json."""
+    """Write, streaming to the terminal unless --json; a source with gaps is shown at the end, filled."""
+    from llm_core.generation.answer_text_model import AnswerTextModel
     from llm_core.generation.decoding import Generation
-    from llm_core.generation.prompts import ready_to_write
+    from llm_core.generation.prompts import fill_gaps, ready_to_write
+    from llm_core.text.hidden_places import GAP
 
     settings = _sampling(options)
     _, opened = _load(options)
     model, tokens = ready_to_write(opened, options.prompt)
+    is_answer = isinstance(model, AnswerTextModel)
+    has_gaps = is_answer and GAP in options.prompt
+    is_streamed = not options.json and not has_gaps
     generation = Generation(model, tokens, settings)
+    written: list[int] = []
     shown = 0
-    if not options.json:
+    if is_streamed and not is_answer:
         print(options.prompt, end="", flush=True)
-    for _ in generation:
-        if not options.json:
+    for token in generation:
+        written.append(token.token)
+        if is_streamed:
             print(generation.text[shown:], end="", flush=True)
             shown = len(generation.text)
+    filled = fill_gaps(opened, options.prompt, written) if has_gaps else None
     if not options.json:
-        print(generation.text[shown:])
+        print(generation.text[shown:] if filled is None else filled)
         return 0
     print_json(
         {
             "text": generation.text,
+            **({} if filled is None else {"filled": filled}),
             "prompt": options.prompt,
             "tokens": generation.num_tokens,
             "finish": generation.finish,
@@ -103,6 +121,22 @@ def generate_text(options: argparse.Namespace) -> int:
             "tokens_per_second": generation.tokens_per_second,
         }
     )
+    return 0
+
+
+def fill_in(options: argparse.Namespace) -> int:
+    """Fill the places of a text, and say for each what else could stand there."""
+    from llm_core.generation.filling import fill_text
+
+    _, opened = _load(options)
+    filled = fill_text(opened, options.text)
+    if options.json:
+        print_json(filled.to_json(opened.tokenizer))
+        return 0
+    print(filled.text)
+    for number, place in enumerate(filled.fillings, start=1):
+        listed = (f"{opened.tokenizer.token_text(token)!r} {p:.1%}" for token, p in place.candidates)
+        print(f"[MASK] {number}: {' · '.join(listed)}")
     return 0
 
 

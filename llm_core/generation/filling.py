@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -40,6 +41,19 @@ class FilledText:
     """The text as it was given, in tokens and places."""
     fillings: list[Filling]
     """One for each place, in order; positions count in `cut`."""
+
+    def to_json(self, tokenizer: TextTokenizer) -> dict[str, Any]:
+        """The text and, for each place, its position and candidates (token, text, p), as JSON values."""
+        places = [
+            {
+                "position": place.position,
+                "candidates": [
+                    {"token": token, "text": tokenizer.token_text(token), "p": p} for token, p in place.candidates
+                ],
+            }
+            for place in self.fillings
+        ]
+        return {"text": self.text, "places": places}
 
 
 _BEFORE, _AFTER = ("[CLS]", "<s>"), ("[SEP]", "</s>")
