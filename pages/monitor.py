@@ -82,7 +82,7 @@ live_plot(
     keys=curves[shown],
     x=axis,
     unit=unit,
-    smooth=smooth,
+    smooth=0.0 if is_counted else smooth,
     log=is_log,
     guides=guides(levels, unit, words.kind) if levels and shown == "Loss" else (),
     x_label="order: tokens looked at" if is_counted and axis == "step" else "",
