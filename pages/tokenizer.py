@@ -3,6 +3,7 @@
 import streamlit as st
 
 from llm_core.text.uploads import sweep_uploads
+from llm_core.ui.bpe_lesson import bpe_lesson
 from llm_core.ui.states import from_code, literal, page_head
 from llm_core.ui.text_jobs import finished_job, show_text_jobs
 from llm_core.ui.tokenizer_compare import compare_tokenizers, sample_text
@@ -24,6 +25,7 @@ if deleted := st.session_state.pop("tokenizer-deleted", None):
 
 text = sample_text()
 compare_tokenizers(workspace, text)
+bpe_lesson(workspace, text)
 kept_tokenizers(workspace)
 
 from_code(

@@ -195,7 +195,7 @@ def _merges(workspace: Workspace, record: TokenizerRecord) -> None:
     if not pairs:
         st.caption("It has no merges: every piece of its vocabulary stands by itself.")
         return
-    st.markdown(f"**The first {len(pairs)} merges**, in the order in which they were learned")
+    st.markdown(f"**The first {len(pairs)} merges**, in the order in which the `tokenizers` library learned them")
     st.dataframe(
         pd.DataFrame(
             {

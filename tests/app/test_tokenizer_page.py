@@ -166,3 +166,37 @@ def test_a_tokenizer_by_path_only_from_the_folders(workspace: Workspace, tmp_pat
     run(app)
     run_until(app, lambda: app.success)
     assert find_tokenizer(workspace, "mine").vocabulary_size == 280
+
+
+def test_merges_are_watched_one_by_one(workspace: Workspace) -> None:
+    import_corpus(workspace, "the cat the hat " * 40, ImportOptions(name="cats", kind="paste"))
+    app = open_page(text="the cat", learn="cats", merges="3")
+    assert app.number_input(key="lesson-merges").value == 3
+    merges = app.dataframe[0].value
+    assert merges["merge"].tolist() == [3, 2, 1]
+    assert merges.iloc[-1].tolist()[1:] == ["t", "h", "th", 80]
+    assert [token["text"] for token in shown_tokens(app, 2)] == ["the", " ", "c", "at"]
+    app.slider[0].set_value(0)
+    run(app)
+    assert "".join(token["text"] for token in shown_tokens(app, 2)) == "the cat"
+    assert len(shown_tokens(app, 2)) == 7
+    assert any("all 640 characters of cats" in caption.value for caption in app.caption)
+    app.selectbox(key="lesson-source").set_value("text")
+    run(app)
+    assert app.query_params["learn"] == "text"
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram", "word"])
+def test_every_kind_is_trained_from_the_form(workspace: Workspace, kind: str) -> None:
+    import_corpus(workspace, TEXT, ImportOptions(name="lines", kind="paste"))
+    app = open_page(dataset="lines")
+    app.segmented_control(key="tokenizer-kind-0").set_value(kind)
+    run(app)
+    app.number_input(key=f"tokenizer-size-{kind}-0").set_value(300)
+    app.button(key="tokenizer-train-0").click()
+    run(app)
+    run_until(app, lambda: app.success)
+    record = find_tokenizer(workspace, f"{kind}-300 lines")
+    assert record.kind == kind and record.vocabulary_size <= 300
+    assert app.selectbox(key="cut-right").value == record.id
+    assert any("no merges" in caption.value for caption in app.caption)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_core.text.bpe_trainer import Merge, byte_characters, count_words, learn_merges
+from llm_core.text.bpe_lesson import LESSON_CHARACTERS, cut_after, learn
+from llm_core.text.bpe_trainer import Merge, byte_characters, count_words, cut_by_merges, learn_merges, words_of
 
 DATA = Path(os.environ.get("GLASSBOX_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 
@@ -64,3 +65,31 @@ def test_the_reference_is_reproduced_in_order() -> None:
     assert spelled == (folder / "train-bpe-reference-merges.txt").read_text(encoding="utf-8").splitlines()
     vocabulary = set(json.loads((folder / "train-bpe-reference-vocab.json").read_text(encoding="utf-8")))
     assert {"".join(shown[byte] for byte in merge.joined) for merge in merges} <= vocabulary
+
+
+@given(st.text(st.sampled_from("ab cé你\n"), max_size=60))
+def test_a_text_cut_by_learned_merges_is_the_text(text: str) -> None:
+    merges = learn("abab abba ab 你你 cab\n" * 3, 12).merges
+    for count in (0, 3, len(merges)):
+        pieces = cut_after(text, merges[:count])
+        assert b"".join(piece.data for piece in pieces).decode() == text
+        assert all(piece.token_id is not None and piece.token_id < 256 + count for piece in pieces)
+
+
+def test_what_is_cut_is_what_was_joined_while_learning() -> None:
+    text = "the cat and the hat that the cat ate"
+    merges = list(learn_merges(count_words([text]), 12))
+    whole = [
+        part
+        for word in words_of(text)
+        for part in cut_by_merges(word, {(m.left, m.right): n for n, m in enumerate(merges)})
+    ]
+    again = list(learn_merges(count_words([text]), 13))[12]
+    assert sum((left, right) == (again.left, again.right) for left, right in pairwise(whole)) == again.count
+
+
+def test_a_lesson_reads_the_beginning_alone() -> None:
+    lesson = learn("ab " * LESSON_CHARACTERS, 5)
+    assert lesson.characters == LESSON_CHARACTERS
+    assert [merge.joined for merge in lesson.merges][:2] == [b"ab", b" ab"]
+    assert learn("a b c", 5).merges == (Merge(b" ", b"c", 1), Merge(b" ", b"b", 1))
