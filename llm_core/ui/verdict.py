@@ -50,8 +50,8 @@ def levels_of(tokens: TokenSet, objective: ObjectiveConfig) -> Levels:
 
 
 def token_word(tokenizer_kind: str) -> str:
-    """What one token is called: a character, a byte, or a token."""
-    return {"char": "character", "byte": "byte"}.get(tokenizer_kind, "token")
+    """What one token is called: a character, a byte, a word, or a token."""
+    return {"char": "character", "byte": "byte", "word": "word"}.get(tokenizer_kind, "token")
 
 
 def guides(levels: Levels, unit: str, objective: str = "causal") -> list[Guide]:

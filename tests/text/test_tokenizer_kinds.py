@@ -15,6 +15,7 @@ from tokenizers import models, pre_tokenizers
 from llm_core.config.data import DataConfig
 from llm_core.config.errors import NameTaken, UserError
 from llm_core.generation.likelihood import sum_losses
+from llm_core.models.huggingface.tokenizer_files import read_tokenizer, tokenizer_json
 from llm_core.text.cleaning import CleaningOptions
 from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.library import import_corpus
@@ -313,6 +314,21 @@ def test_a_foreign_tokenizer_without_an_unknown_token_names_the_word(tmp_path: P
         (0, "the"),
         (None, "dog"),
     ]
+
+
+@pytest.mark.parametrize("text", [" the <unk> lobster \n \n , the \n", "the lobster\n\n, the"])
+@pytest.mark.parametrize("end_of_text", [False, True])
+def test_words_leave_and_come_back_in_the_form_of_the_library(tmp_path: Path, text: str, end_of_text: bool) -> None:
+    tokenizer = train_words([text], end_of_text=end_of_text)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(tokenizer_json(tokenizer, tokenizer.vocabulary_size), encoding="utf-8")
+    outside = library.Tokenizer.from_file(str(path))
+    for shown in (text, "the  zebra\t,\n"):
+        assert outside.encode(shown).ids == tokenizer.encode(shown)
+    if tokenizer.spaced_lines:
+        assert outside.decode(tokenizer.encode(text)) == text
+    again, _ = read_tokenizer(path, tokenizer.vocabulary_size)
+    assert again.id == tokenizer.id
 
 
 @pytest.mark.slow

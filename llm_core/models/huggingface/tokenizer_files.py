@@ -1,7 +1,7 @@
 """Our tokenizers as a tokenizer.json of the `tokenizers` library, and back.
 
 Characters become its word-level model over single characters, bytes its BPE without merges: the same ids for every text that
-is known, and an error for an unknown character. One difference stays, as in every such file: there a text that spells
+is known, and an error for an unknown character; words become its word-level model with its unknown token. One difference stays, as in every such file: there a text that spells
 `<|endoftext|>` becomes that token. Not here: subword tokenizers, which have that form already (`llm_core.text.subword`).
 """
 
@@ -20,8 +20,10 @@ from llm_core.text.tokenizers import (
     ByteTokenizer,
     CharacterTokenizer,
     TextTokenizer,
+    WordTokenizer,
     load_tokenizer_file,
 )
+from llm_core.text.words import LINE_END_ID, UNKNOWN
 
 NOTHING_ADDED: Final[Mapping[int, str]] = MappingProxyType({})
 
@@ -41,6 +43,8 @@ def tokenizer_json(tokenizer: TextTokenizer, rows: int, added: Mapping[int, str]
         fields = _character_fields(tokenizer)
     elif isinstance(tokenizer, ByteTokenizer):
         fields = _byte_fields(tokenizer)
+    elif isinstance(tokenizer, WordTokenizer):
+        fields = _word_fields(tokenizer)
     else:
         fields = cast("dict[str, Any]", json.loads(tokenizer.to_json()))
         fields["added_tokens"] = [token for token in fields.get("added_tokens", []) if token["id"] < rows]
@@ -71,8 +75,8 @@ def end_token_id(tokenizer: TextTokenizer, vocabulary_size: int) -> int | None:
 
 
 def read_tokenizer(path: Path, rows: int) -> tuple[TextTokenizer, dict[str, int]]:
-    """The tokenizer of a tokenizer.json, and its added tokens by name; one that `tokenizer_json` made of characters or bytes is again
-    that tokenizer, which has no names for the tokens of an objective.
+    """The tokenizer of a tokenizer.json, and its added tokens by name; one that `tokenizer_json` made of characters, bytes or
+    words is again that tokenizer, which has no names for the tokens of an objective.
 
     Args:
         rows: of the model's embedding.
@@ -92,6 +96,9 @@ def read_tokenizer(path: Path, rows: int) -> tuple[TextTokenizer, dict[str, int]
     candidates: list[TextTokenizer] = [ByteTokenizer(end_of_text=has_end)]
     if all(len(character) == 1 for character in characters):
         candidates.append(CharacterTokenizer(characters, end_of_text=has_end))
+    if characters.get("\n") == LINE_END_ID:
+        words = sorted(characters, key=characters.__getitem__)[LINE_END_ID + 1 :]
+        candidates += [WordTokenizer(words, spaced_lines=spaced, end_of_text=has_end) for spaced in (False, True)]
     for candidate in candidates:
         beside = {token_id: token for token_id, token in added.items() if token_id >= candidate.vocabulary_size}
         is_ours = candidate.vocabulary_size + len(beside) == rows
@@ -105,6 +112,18 @@ def _character_fields(tokenizer: CharacterTokenizer) -> dict[str, Any]:
     vocabulary = {character: token_id for token_id, character in enumerate(tokenizer.characters)}
     model = {"type": "WordLevel", "vocab": vocabulary, "unk_token": _NO_UNKNOWN}
     return _fields(tokenizer, split, {"type": "Fuse"}, model)
+
+
+def _word_fields(tokenizer: WordTokenizer) -> dict[str, Any]:
+    """White space but line ends falls away, line ends are words; an unknown word is the unknown token there too."""
+    steps = [({"Regex": r"[^\S\n]+"}, "Removed"), ({"String": "\n"}, "Isolated")]
+    splits = [{"type": "Split", "pattern": how, "behavior": what, "invert": False} for how, what in steps]
+    unknown = _NO_UNKNOWN if UNKNOWN in tokenizer.words else UNKNOWN
+    vocabulary = {token: token_id for token_id, token in enumerate([unknown, "\n", *tokenizer.words])}
+    space = {"type": "Replace", "pattern": {"Regex": "^"}, "content": " "}
+    decoder = {"type": "Sequence", "decoders": [space, {"type": "Fuse"}]} if tokenizer.spaced_lines else None
+    model = {"type": "WordLevel", "vocab": vocabulary, "unk_token": unknown}
+    return _fields(tokenizer, {"type": "Sequence", "pretokenizers": splits}, decoder, model)
 
 
 def _byte_fields(tokenizer: ByteTokenizer) -> dict[str, Any]:
@@ -125,7 +144,7 @@ def _byte_fields(tokenizer: ByteTokenizer) -> dict[str, Any]:
 
 
 def _fields(
-    tokenizer: TextTokenizer, pre: dict[str, Any], decoder: dict[str, Any], model: dict[str, Any]
+    tokenizer: TextTokenizer, pre: dict[str, Any], decoder: dict[str, Any] | None, model: dict[str, Any]
 ) -> dict[str, Any]:
     end_id = tokenizer.end_of_text_id
     return {
