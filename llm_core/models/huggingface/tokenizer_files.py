@@ -1,8 +1,9 @@
 """Our tokenizers as a tokenizer.json of the `tokenizers` library, and back.
 
-Characters become its word-level model over single characters, bytes its BPE without merges: the same ids for every text that
-is known, and an error for an unknown character; words become its word-level model with its unknown token. One difference stays, as in every such file: there a text that spells
-`<|endoftext|>` becomes that token. Not here: subword tokenizers, which have that form already (`llm_core.text.subword`).
+Characters become its word-level model over single characters, bytes its BPE without merges: the same ids for every text that is
+known, and an error for an unknown character; words become its word-level model with its unknown token. One difference stays, as
+in every such file: there a text that spells `<|endoftext|>` becomes that token. Not here: subword tokenizers, which have that
+form already (`llm_core.text.subword`).
 """
 
 from __future__ import annotations
