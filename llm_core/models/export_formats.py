@@ -49,7 +49,7 @@ WORDS: Mapping[ExportFormat, FormatWords] = MappingProxyType(
         "onnx": FormatWords(
             "ONNX file",
             "The network as a graph for onnxruntime, with its state going in and coming out.",
-            ("rnn", "gru", "lstm"),
+            ("rnn", "gru", "mingru", "lstm"),
             "RNN, GRU and LSTM",
         ),
     }

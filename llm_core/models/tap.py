@@ -45,7 +45,10 @@ class Tap(Protocol):
         ...
 
     def gates(self, layer: int, values: Mapping[str, Tensor]) -> None:
-        """A recurrent layer over time, each value (B, T, U): "state" always; LSTM also "cell", "i", "f", "g", "o"; GRU "r", "z", "n"."""
+        """A recurrent layer over time, each value (B, T, U).
+
+        "state" always; LSTM also "cell", "i", "f", "g", "o"; GRU "r", "z", "n"; minGRU "z", "n".
+        """
         ...
 
 
