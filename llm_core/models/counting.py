@@ -5,9 +5,10 @@ Parameters follow the modules exactly (a test compares them); of an n-gram model
 causality, backward twice the forward. Per token means per token of the text that is trained on: a causal model reads and scores each;
 an encoder reads each and scores the hidden ones; an encoder-decoder reads them in its source or writes them in its target.
 
-Memory was measured against its estimate in processes of their own, two cores, 40 steps and two evaluations, resident peak and in brackets
-the estimate: pocket-gpt 625 MB (602), twice as wide with batch 32 1,097 MB (1,090), shakespeare-cpu 599 MB (562), pocket-lstm 429 MB
-(445).
+Memory was measured against its estimate in processes of their own, two cores, 40 steps and two or three evaluations, resident peak and in
+brackets the estimate: pocket-gpt 625 MB (602), twice as wide with batch 32 1,097 MB (1,090), shakespeare-cpu 599 MB (562), pocket-lstm
+429 MB (445), an encoder 585 MB (550) and with width and context doubled 1,251 MB (997), an encoder-decoder 550 MB (584) and with
+dropout 866 MB (841), minGRU 421 MB (436), 5-grams 367 MB (at most 625); more in docs/log.md.
 Not here: each family's formulas (`*_counting.py`), what a row of an objective holds (`llm_core.objectives.row_shape`), speed and
 time, which need a measurement (`llm_core.backend.estimates`).
 """
