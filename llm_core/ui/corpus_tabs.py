@@ -30,6 +30,7 @@ from llm_core.text.statistics import CorpusStatistics
 from llm_core.text.token_set import open_token_set
 from llm_core.text.token_statistics import top_tokens
 from llm_core.text.visible import visible_white_space
+from llm_core.ui.corpus_code import MADE_FOR_PAIRS
 from llm_core.ui.guards import may_change_things, require_role
 from llm_core.ui.pair_views import pair_lengths, show_pairs
 from llm_core.ui.states import attempt, literal, show_error
@@ -37,7 +38,6 @@ from llm_core.ui.text_jobs import once_key, submitted, unfinished_jobs
 from llm_core.workspace.paths import Workspace, safe_join
 
 _DOCUMENTS_A_PAGE = 5
-_FOR_PAIRS = "transformer-2017"
 
 
 def corpus_tabs(workspace: Workspace, record: DatasetRecord) -> None:
@@ -366,7 +366,7 @@ def _delete(workspace: Workspace, record: DatasetRecord) -> None:
 def _train_link(record: DatasetRecord, label: str) -> None:
     link = {"dataset": record.name}
     if record.is_pairs:  # any family can read them, but this one is made for them
-        link["preset"] = _FOR_PAIRS
+        link["preset"] = MADE_FOR_PAIRS
     st.page_link("train.py", label=label, icon=":material/model_training:", query_params=link)
 
 

@@ -152,6 +152,7 @@ def test_reversed_words_are_made_by_one_button_and_say_what_to_look_for(workspac
     assert answer == source[::-1]
     app.session_state["corpus-tab"] = "Use it"
     run(app)
+    assert any("--target-column" in code.value for code in app.code)
     links = [element.proto.query_string for element in app.get("page_link")]
     assert any("dataset=synthetic-reversal" in link and "preset=transformer-2017" in link for link in links)
     config = find_preset("transformer-2017").config
