@@ -1,10 +1,9 @@
 """Data: the texts of the workspace; bring one, look at it, count it, see how it is split, use it."""
 
-import shlex
-
 import streamlit as st
 
 from llm_core.text.uploads import sweep_uploads
+from llm_core.ui.corpus_code import data_code
 from llm_core.ui.corpus_list import choose_dataset, open_dataset
 from llm_core.ui.corpus_tabs import corpus_tabs
 from llm_core.ui.import_form import import_form
@@ -32,12 +31,4 @@ if record is not None:
     with right:
         corpus_tabs(workspace, record)
 
-name = "my-book" if record is None else record.name
-from_code(
-    "glassbox data add my-book.txt --name my-book\nglassbox data list\n"
-    f"glassbox train --preset pocket-gpt --set {shlex.quote(f'data.dataset={name}')}",
-    "from llm_core.text.dataset_record import ImportOptions\nfrom llm_core.text.library import import_corpus, preview\n"
-    "from llm_core.workspace.paths import open_workspace\n\nworkspace = open_workspace()\n"
-    'record = import_corpus(workspace, "my-book.txt", ImportOptions(name="my-book"))\n'
-    "print(record.characters, preview(workspace, record.id))",
-)
+from_code(*data_code(record))
