@@ -26,6 +26,8 @@ FAMILIES = {
     "rnn": ["model.kind=rnn", "model.num_layers=2", "model.nonlinearity=sigmoid"],
     "gru": ["model.kind=gru", "model.num_layers=2"],
     "lstm": ["model.kind=lstm", "model.num_layers=2"],
+    "mingru": ["model.kind=mingru", "model.num_layers=2", "model.locked_dropout=0.3"],
+    "weight drop": ["model.kind=lstm", "model.num_layers=2", "model.locked_dropout=0.3", "model.weight_drop=0.4"],
     "transformer": ["model.kind=transformer", "model.num_layers=2", "model.num_heads=2"],
     "documents apart": ["model.num_layers=2", "model.num_heads=2", "objective.within_documents=true"],
     "encoder": ["model.kind=encoder", "model.num_heads=2", "model.window=4"],
