@@ -2,7 +2,7 @@
 
 Arrays in, figure out; token strings are data and are escaped. Not here: the numbers (`llm_core.inspection`).
 
-Axes: L layers, H heads, S places of a thumbnail, T tokens, U units.
+Axes: L layers, H heads, T tokens that look (or places of a thumbnail), S tokens looked at, U units.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _INK = {False: "#1F2328", True: "#E6E4DE"}
 _GRID = {False: "#DDD9CF", True: "#33383D"}
 _FAINT = {False: "#B9B2A2", True: "#59626B"}
 _CROWDED = 12
+_LONG_CHARACTERS = 4
 
 
 def drawn(token: str) -> str:
@@ -38,24 +39,23 @@ def drawn(token: str) -> str:
 
 def axis_labels(tokens: Sequence[str]) -> list[str]:
     """Token strings that can stand on an axis: white space drawn, markup escaped, repeats kept apart by an invisible mark."""
-    return [html.escape(drawn(token)).replace("$", "&#36;") + "\u200c" * index for index, token in enumerate(tokens)]
+    return [html.escape(drawn(token), quote=False).replace("$", "&#36;") + "\u200c" * index for index, token in enumerate(tokens)]
 
 
-def overview(thumbnails_LHSS: Array, *, dark: bool) -> go.Figure:
+def overview(thumbnails_LHTS: Array, *, dark: bool) -> go.Figure:
     """Every head as a thumbnail, layers down and heads across, in one picture. Clicking a head gives its layer and number.
 
-    A heatmap gives no clicks in Streamlit, so an invisible marker lies over the middle of each thumbnail.
+    A thumbnail of more columns than rows is drawn as a square too. A heatmap gives no clicks in Streamlit, so an invisible marker lies
+    over the middle of each.
     """
-    layers, heads, side = thumbnails_LHSS.shape[:3]
-    gutter = max(1, round(side / 16))
-    pitch = side + gutter
-    stitched = np.full((layers * pitch - gutter, heads * pitch - gutter), np.nan, dtype=np.float32)
-    above = np.triu(np.ones((side, side), dtype=bool), 1)
+    layers, heads, rows, columns = thumbnails_LHTS.shape
+    pitch_down, pitch_across = (side + max(1, round(side / 16)) for side in (rows, columns))
+    height, width = (layers - 1) * pitch_down + rows, (heads - 1) * pitch_across + columns
+    stitched = np.full((height, width), np.nan, dtype=np.float32)
     for layer in range(layers):
         for head in range(heads):
-            top, left = layer * pitch, head * pitch
-            # What lies above the diagonal keeps the colour of zero, so that each head is a square to click on.
-            stitched[top : top + side, left : left + side] = np.where(above, 0, thumbnails_LHSS[layer, head])
+            top, left = layer * pitch_down, head * pitch_across
+            stitched[top : top + rows, left : left + columns] = thumbnails_LHTS[layer, head]
     figure = go.Figure(
         go.Heatmap(
             z=stitched,
@@ -67,13 +67,14 @@ def overview(thumbnails_LHSS: Array, *, dark: bool) -> go.Figure:
             hoverongaps=False,
         )
     )
-    centre = (np.arange(max(layers, heads)) * pitch + (side - 1) / 2).astype(np.float32)
+    down = (np.arange(layers) * pitch_down + (rows - 1) / 2).astype(np.float32)
+    across = (np.arange(heads) * pitch_across + (columns - 1) / 2).astype(np.float32)
     places = [(layer, head) for layer in range(layers) for head in range(heads)]
     invisible = {"marker": {"opacity": 0}}
     figure.add_trace(
         go.Scatter(
-            x=[centre[head] for _, head in places],
-            y=[centre[layer] for layer, _ in places],
+            x=[across[head] for _, head in places],
+            y=[down[layer] for layer, _ in places],
             mode="markers",
             marker={"size": max(14, min(80, 280 // heads)), "opacity": 0, "symbol": "square"},
             selected=invisible,
@@ -83,40 +84,49 @@ def overview(thumbnails_LHSS: Array, *, dark: bool) -> go.Figure:
             showlegend=False,
         )
     )
-    for update, name, count in ((figure.update_xaxes, "head", heads), (figure.update_yaxes, "layer", layers)):
+    for update, name, centre in ((figure.update_xaxes, "head", across), (figure.update_yaxes, "layer", down)):
         update(
             title={"text": name, "standoff": 6},
-            tickvals=centre[:count],
-            ticktext=[str(index) for index in range(count)],
+            tickvals=centre,
+            ticktext=[str(index) for index in range(len(centre))],
             ticks="",
-            range=[-0.5, count * pitch - gutter - 0.5],
             showgrid=False,
             zeroline=False,
             constrain="domain",
         )
-    figure.update_xaxes(side="top")
-    figure.update_yaxes(range=[layers * pitch - gutter - 0.5, -0.5], scaleanchor="x", constraintoward="top")
+    figure.update_xaxes(side="top", range=[-0.5, width - 0.5])
+    # As many units of height as of width for a thumbnail, whatever its shape.
+    ratio = pitch_across / pitch_down
+    figure.update_yaxes(range=[height - 0.5, -0.5], scaleanchor="x", scaleratio=ratio, constraintoward="top")
     _plain(figure, dark, height=max(200, min(640, 290 * layers // heads + 50)))
     return figure.update_layout(plot_bgcolor=_GRID[dark])
 
 
 def token_map(
-    weights_TT: Array, tokens: Sequence[str], *, dark: bool, first: int = 0, verb: str = "looks at"
+    weights_TS: Array,
+    visible_TS: npt.NDArray[np.bool_],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    dark: bool,
+    numbers: Sequence[int],
+    verb: str = "looks at",
+    titles: tuple[str, str] = ("", ""),
 ) -> go.Figure:
-    """One map exactly, tokens on both axes; what lies above the diagonal is left empty. Also for influence maps.
+    """One map exactly, tokens on both axes; what a token cannot look at is left empty. Also for influence maps.
 
     Args:
-        first: number of the first token shown, where only a window of a longer text is.
+        numbers: of the columns in their text, of which only a window may be shown.
+        titles: of the rows and of the columns, where they are two texts.
     """
-    labels = axis_labels(tokens)
-    values = np.where(np.tril(np.ones_like(weights_TT, dtype=bool)), weights_TT, np.nan).astype(np.float32)
-    numbers = np.arange(first, first + len(tokens))
+    row_labels, column_labels = axis_labels(rows), axis_labels(columns)
+    values = np.where(visible_TS, weights_TS, np.nan).astype(np.float32)
     figure = go.Figure(
         go.Heatmap(
             z=values,
-            x=labels,
-            y=labels,
-            customdata=np.broadcast_to(numbers, values.shape),
+            x=column_labels,
+            y=row_labels,
+            customdata=np.broadcast_to(np.asarray(numbers), values.shape),
             zmin=0,
             zmax=1,
             colorscale=_SEQUENTIAL[dark],
@@ -125,11 +135,13 @@ def token_map(
             colorbar={"thickness": 10, "outlinewidth": 0, "tickvals": [0, 0.1, 0.25, 0.5, 1]},
         )
     )
-    figure.update_xaxes(side="top", tickangle=-60 if _is_wide(tokens) else 0)
-    figure.update_yaxes(autorange="reversed")
-    for update in (figure.update_xaxes, figure.update_yaxes):
-        update(showgrid=False, zeroline=False, ticks="", tickmode="array", tickvals=labels, tickfont={"size": 11})
-    return _plain(figure, dark, height=max(340, 12 * len(tokens) + 90))
+    figure.update_xaxes(side="top", tickangle=-60 if _is_wide(columns) else 0, tickvals=column_labels)
+    figure.update_yaxes(autorange="reversed", tickvals=row_labels)
+    for update, title in ((figure.update_yaxes, titles[0]), (figure.update_xaxes, titles[1])):
+        update(showgrid=False, zeroline=False, ticks="", tickmode="array", tickfont={"size": 11})
+        if title:
+            update(title={"text": title, "standoff": 6})
+    return _plain(figure, dark, height=max(min(340, 30 * len(rows) + 90), 12 * len(rows) + 90))
 
 
 def looks_from(rows_HT: Array, tokens: Sequence[str], head: int, *, dark: bool) -> go.Figure:
@@ -182,16 +194,17 @@ def unit_map(states_TU: Array, tokens: Sequence[str], units: Sequence[int], *, d
     """Hidden units down, the text across; vermilion is negative, blue is positive."""
     chosen = states_TU[:, list(units)].T.astype(np.float32)
     labels = axis_labels(tokens)
+    limit = max(1.0, float(np.abs(chosen).max(initial=0)))  # units without a squashing nonlinearity go beyond 1
     figure = go.Figure(
         go.Heatmap(
             z=chosen,
             x=labels,
             y=[f"unit {unit}" for unit in units],
-            zmin=-1,
-            zmax=1,
+            zmin=-limit,
+            zmax=limit,
             colorscale=_DIVERGING[dark],
             hovertemplate="%{y} after “%{x}”: %{z:.3f}<extra></extra>",
-            colorbar={"thickness": 10, "outlinewidth": 0, "tickvals": [-1, 0, 1]},
+            colorbar={"thickness": 10, "outlinewidth": 0, "tickvals": [-limit, 0, limit], "tickformat": ".3~g"},
         )
     )
     figure.update_xaxes(
@@ -203,7 +216,9 @@ def unit_map(states_TU: Array, tokens: Sequence[str], units: Sequence[int], *, d
 
 def _is_wide(tokens: Sequence[str]) -> bool:
     """Whether the tokens side by side need more room than an axis has."""
-    return len(tokens) > _CROWDED and sum(map(len, tokens)) > 3 * len(tokens) / 2
+    if len(tokens) <= _CROWDED:
+        return False
+    return sum(map(len, tokens)) > 3 * len(tokens) / 2 or max(map(len, tokens)) > _LONG_CHARACTERS
 
 
 def _plain(figure: go.Figure, dark: bool, height: int) -> go.Figure:

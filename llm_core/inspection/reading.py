@@ -14,10 +14,11 @@ from itertools import groupby
 from llm_core.config.errors import UserError
 from llm_core.config.sampling import SamplingConfig
 from llm_core.generation.decoding import Generation
-from llm_core.generation.filling import MASK, tokens_with_places
+from llm_core.generation.filling import tokens_with_places
 from llm_core.generation.opening import OpenedModel
-from llm_core.generation.prompts import GAP, source_tokens
+from llm_core.generation.prompts import gap_numbers, source_tokens
 from llm_core.models.families import families
+from llm_core.text.hidden_places import GAP, MASK
 
 MAXIMUM_OWN_ANSWER_TOKENS = 64
 
@@ -80,9 +81,7 @@ def _read_pair(opened: OpenedModel, text: str, answer: str, longest: int) -> Rea
 
 def _with_gaps(opened: OpenedModel, tokens: Sequence[int]) -> str:
     """The text of an answer, its marks as `[GAP]`."""
-    vocabulary = opened.vocabulary
-    first = vocabulary.first_mark
-    marks = frozenset[int]() if first is None else frozenset(range(first - vocabulary.num_marks + 1, first + 1))
+    marks = gap_numbers(opened)
     pieces = groupby(tokens, key=marks.__contains__)
     return "".join(GAP * len(list(ids)) if are_marks else opened.tokenizer.decode(ids) for are_marks, ids in pieces)
 

@@ -1,124 +1,158 @@
-"""The pieces of the Attention page: text and examples, all heads, one head, where a token looks, influence, hidden units.
+"""The pieces of the Attention page: all heads, one head, where a token looks, influence, hidden units.
 
-Not here: the drawings (`llm_core.figures.attention`), the numbers (the inference process).
+Not here: the texts (`attention_texts.py`), the drawings (`llm_core.figures.attention`), the numbers (the inference process).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from llm_core.backend.inference_client import MAXIMUM_INSPECTED_TOKENS, InferenceClient
+from llm_core.config.encoder import EncoderConfig
+from llm_core.config.encoder_decoder import EncoderDecoderConfig
+from llm_core.config.model import ModelConfig, TransformerConfig
 from llm_core.figures.attention import drawn, looks_from, moved_by, overview, token_map, unit_map
+from llm_core.models.families import families
 from llm_core.ui.link import settle, tell
-from llm_core.ui.model_choice import ChosenRun
 from llm_core.ui.states import literal
-from llm_core.workspace.paths import Workspace, open_workspace
 
 Weights = npt.NDArray[np.float32]
 
 WINDOW_TOKENS = 60
 SHOWN_UNITS = 24
-EXAMPLE_CHARACTERS = 40
-# What can be seen in each: repetition (induction), agreement over a distance, brackets and quotes that close.
-EXAMPLES = (
-    "To be, or not to be, that is the question",
-    "the cat sat on the mat and the cat sat on",
-    "if (a[0] == b[1]) { return (a + b); }",
-    '"Who is there?" said the man to the men.',
-)
 _PLAIN = {"displayModeBar": False}
+_PARTS = {
+    "encoder": ("Encoder", "Each token of the source looks at the whole source."),
+    "decoder": ("Decoder", "Each token of the answer looks at the answer up to itself."),
+    "cross": ("Cross", "Each token of the answer looks at the source, to write the next one."),
+}
+_INFLUENCE_WORDS = {
+    "causal": "Each row is one prediction: the one made after reading the token on the left. The colours say how strongly a small "
+    "change of each earlier token would move it; a row sums to 1. The map is the same for recurrent networks and Transformers, so the "
+    "two can be compared. It shows what matters nearby, not why.",
+    "masked": "Each row is one prediction: the token on the left, hidden and filled in again. The colours say how strongly a small "
+    "change of each other token would move it; a row sums to 1. It shows what matters nearby, not why.",
+    "pairs": "Each row is one prediction: the token of the answer that is written after the one on the left. The columns are the source, "
+    "then the answer. The colours say how strongly a small change of each token would move the prediction; a row sums to 1. It shows "
+    "what matters nearby, not why.",
+}
+
+_GATES = {
+    "state": "State",
+    "i": "Input gate i",
+    "f": "Forget gate f",
+    "g": "New content g",
+    "o": "Output gate o",
+    "r": "Reset gate r",
+    "z": "Update gate z",
+    "n": "New content n",
+}
 
 
-@st.cache_data(max_entries=64, ttl=3600, show_spinner="Reading the text…")
-def inspected(
-    root: str, run_id: str, step: int, created_at: float, text: str, method: str, **more: Any
-) -> dict[str, Any]:
-    """The inference process's answer, kept for a while; `created_at` tells a checkpoint that was written anew from its predecessor."""
-    del created_at
-    return InferenceClient(open_workspace(root)).request(method, run_id=run_id, step=step, text=text, **more)
+@dataclass(frozen=True)
+class Choice:
+    """What is looked at: the kind of attention, the layer, the head."""
+
+    part: str
+    layer: int
+    head: int
 
 
-def ask(workspace: Workspace, chosen: ChosenRun, step: int, text: str, method: str, **more: Any) -> dict[str, Any]:
-    """`attention`, `influence` or `units` of a text at a checkpoint. Raises UserError for a text that cannot be looked at."""
-    created_at = chosen.at(step).created_at
-    return inspected(str(workspace.root), chosen.record.id, step, created_at, text, method, **more)
+@dataclass(frozen=True)
+class Stretches:
+    """Which tokens are shown: of the text, or of an answer and its source."""
+
+    text: slice
+    source: slice | None = None
+
+    def rows(self, part: str) -> slice:
+        """Those that look."""
+        return self.source if part == "encoder" and self.source is not None else self.text
+
+    def columns(self, part: str) -> slice:
+        """Those that are looked at."""
+        return self.source if part == "cross" and self.source is not None else self.rows(part)
 
 
-def longest_text(chosen: ChosenRun) -> int:
-    """How many tokens can be looked at as a whole."""
-    context_length = int(chosen.record.config["data"]["context_length"])
-    return min(MAXIMUM_INSPECTED_TOKENS, context_length) if chosen.is_transformer else MAXIMUM_INSPECTED_TOKENS
+def stretches(answer: dict[str, Any]) -> Stretches:
+    """All of a short text, a stretch that can be moved of a long one."""
+    if answer["num_source"] is None:
+        return Stretches(window(answer["num_tokens"]))
+    source = window(answer["num_source"], "source")
+    return Stretches(window(answer["num_tokens"], "answer"), source)
 
 
-def say_what_is_too_long(chosen: ChosenRun, step: int, text: str, *, key: str) -> bool:
-    """Whether the model has room for the text, which its tokenizer knows; else says so and offers to keep the beginning.
+def window(num_tokens: int, name: str = "text") -> slice:
+    """A slider where there is more than can be shown.
 
     Args:
-        key: of the widget that holds the text.
+        name: of the text it is a part of.
     """
-    tokenizer, longest = chosen.tokenizer(step), longest_text(chosen)
-    tokens = tokenizer.encode(text)
-    if len(tokens) <= longest:
-        return True
-    why = "as far as this model looks back" if longest < MAXIMUM_INSPECTED_TOKENS else "as much as one picture can show"
-    st.warning(f"This text has {len(tokens):,} tokens; {longest:,} is {why}.", icon=":material/content_cut:")
-    beginning = tokenizer.decode(tokens[:longest]).rstrip("\ufffd")
-    st.button(f"Keep the first {longest:,}", key=f"keep-first-{key}", on_click=_put, args=(key, beginning))
-    return False
-
-
-def _put(key: str, text: str) -> None:
-    st.session_state[key] = text
-
-
-def examples_for(chosen: ChosenRun, step: int) -> list[str]:
-    """Texts that this model knows and has room for: its own writing first."""
-    tokenizer, longest = chosen.tokenizer(step), longest_text(chosen)
-    candidates = [chosen.known_text(min(EXAMPLE_CHARACTERS, longest)).replace("\n", " "), *EXAMPLES]
-    known: list[str] = []
-    for text in candidates:
-        tokens, unknown = tokenizer.encode_known(text)
-        if not unknown and 2 <= len(tokens) <= longest and text not in known:
-            known.append(text)
-    return known or [chosen.known_text(longest)]
-
-
-def window(num_tokens: int) -> slice:
-    """Which tokens are shown: all of a short text, a stretch that can be moved of a long one."""
     if num_tokens <= WINDOW_TOKENS:
         return slice(0, num_tokens)
-    st.session_state["window"] = min(st.session_state.get("window", 0), num_tokens - WINDOW_TOKENS)
-    start = st.slider(
-        f"Shown: {WINDOW_TOKENS} of {num_tokens} tokens, from number", 0, num_tokens - WINDOW_TOKENS, key="window"
-    )
+    key = f"window-{name}"
+    st.session_state[key] = min(st.session_state.get(key, 0), num_tokens - WINDOW_TOKENS)
+    label = f"Shown: {WINDOW_TOKENS} of {num_tokens} tokens of the {name}, from number"
+    start = st.slider(label, 0, num_tokens - WINDOW_TOKENS, key=key)
     return slice(start, start + WINDOW_TOKENS)
 
 
-def choose_head(num_layers: int, num_heads: int) -> tuple[int, int] | None:
+def choose_head(model: ModelConfig) -> Choice | None:
     """The head of the link, of the last click or of the boxes; None when the link names one that there is not."""
+    assert isinstance(model, TransformerConfig | EncoderConfig | EncoderDecoderConfig)
+    parts = families()[model.kind].attention
+    part = parts[-1]
+    if len(parts) == 1:
+        st.query_params.pop("part", None)  # of a model that was looked at before
+    elif settle("part", "part", parts, part, what="attention"):
+        part = str(st.session_state["part"])
+    else:
+        return None
+    num_layers = model.num_layers
+    if isinstance(model, EncoderDecoderConfig) and part != "encoder":
+        num_layers = model.resolved_num_decoder_layers
     if not settle("layer", "layer", range(num_layers), 0, what="layer"):
         return None
-    if not settle("head", "head", range(num_heads), 0, what="head"):
+    if not settle("head", "head", range(model.num_heads), 0, what="head"):
         return None
     with st.container(horizontal=True):
+        if len(parts) > 1:
+            st.segmented_control(
+                "Attention",
+                parts,
+                format_func=lambda name: _PARTS[name][0],
+                required=True,
+                key="part",
+                on_change=_forget_click,
+            )
+            tell("part", "part", part)
         layer = st.selectbox("Layer", range(num_layers), key="layer", width=110, on_change=_forget_click)
-        head = st.selectbox("Head", range(num_heads), key="head", width=110, on_change=_forget_click)
+        head = st.selectbox("Head", range(model.num_heads), key="head", width=110, on_change=_forget_click)
+    if len(parts) > 1:
+        st.caption(_PARTS[part][1])
+    elif isinstance(model, EncoderConfig):
+        far = (
+            f"at most {model.window // 2} tokens far: this layer is local"
+            if model.is_local(layer)
+            else "at the whole text"
+        )
+        st.caption(f"Each token looks to both sides, {far}.")
     tell("layer", "layer", layer)
     tell("head", "head", head)
-    return layer, head
+    return Choice(part, layer, head)
 
 
-def all_heads(thumbnails_LHSS: Weights, *, dark: bool) -> None:
+def all_heads(thumbnails_LHTS: Weights, *, dark: bool) -> None:
     """Every head small; a click chooses one."""
-    layers, heads = thumbnails_LHSS.shape[:2]
+    layers, heads = thumbnails_LHTS.shape[:2]
     key = _overview_key()
     st.markdown(f"**All {layers * heads} heads**")
-    st.plotly_chart(overview(thumbnails_LHSS, dark=dark), on_select=_take_click, key=key, config=_PLAIN)
+    st.plotly_chart(overview(thumbnails_LHTS, dark=dark), on_select=_take_click, key=key, config=_PLAIN)
     st.caption("Layers down, heads across. Click one, or choose it above.")
 
 
@@ -143,26 +177,38 @@ def head_title(answer: dict[str, Any], layer: int, head: int) -> str:
     scores = list(answer["scores"].values())
     if not scores:
         return place
-    best = max(scores, key=lambda score: score["values"][layer, head] - score["chance"])
-    return f"{place} · “{best['sentence']}” {best['values'][layer, head]:.2f} (chance {best['chance']:.2f})"
+    best = max(scores, key=lambda score: score["values"][layer, head] - score["chance"][layer])
+    share, chance = best["values"][layer, head], best["chance"][layer]
+    return f"{place} · “{best['sentence']}” {share:.2f} (chance {chance:.2f})"
 
 
-def one_head(answer: dict[str, Any], layer: int, head: int, shown: slice, *, dark: bool) -> None:
+def one_head(answer: dict[str, Any], choice: Choice, shown: Stretches, *, dark: bool) -> None:
     """One head exactly, with all its measures."""
-    weights_TT = answer["weights"][head]
-    st.markdown(f"**{literal(head_title(answer, layer, head))}**")
-    figure = token_map(weights_TT[shown, shown], answer["tokens"][shown], dark=dark, first=shown.start)
+    weights_TS = answer["weights"][choice.head]
+    rows, columns = shown.rows(choice.part), shown.columns(choice.part)
+    st.markdown(f"**{literal(head_title(answer, choice.layer, choice.head))}**")
+    figure = token_map(
+        weights_TS[rows, columns],
+        answer["visible"][rows, columns],
+        answer["tokens"][rows],
+        answer["columns"][columns],
+        dark=dark,
+        numbers=range(columns.start, columns.stop),
+        titles=("answer", "source") if choice.part == "cross" else ("", ""),
+    )
     st.plotly_chart(figure, key="map", config=_PLAIN)
-    if shown.start:
-        seen = float(np.tril(weights_TT[shown, shown]).sum(-1).mean())
-        st.caption(literal(f"A row shows {seen:.0%} of its attention on average; the rest lies before this window."))
+    seen = float(weights_TS[rows, columns].sum(-1).mean())
+    if seen < 0.995:
+        st.caption(
+            literal(f"A row shows {seen:.0%} of its attention on average; the rest lies outside of this window.")
+        )
     with st.expander("All measures of this head"):
         st.dataframe(
             [
                 {
                     "what it does": score["sentence"],
-                    "share of attention": round(float(score["values"][layer, head]), 3),
-                    "chance": round(score["chance"], 3),
+                    "share of attention": round(float(score["values"][choice.layer, choice.head]), 3),
+                    "chance": round(float(score["chance"][choice.layer]), 3),
                 }
                 for score in answer["scores"].values()
             ],
@@ -177,6 +223,8 @@ def one_head(answer: dict[str, Any], layer: int, head: int, shown: slice, *, dar
 def choose_token(tokens: Sequence[str], shown: slice, label: str) -> int:
     """A token of those shown, the last one first."""
     places = range(shown.start, shown.stop)
+    if len(places) == 1:
+        return places[0]
     if st.session_state.get("from-token") not in places:
         st.session_state["from-token"] = places[-1]
 
@@ -186,32 +234,43 @@ def choose_token(tokens: Sequence[str], shown: slice, label: str) -> int:
     return st.select_slider(label, places, format_func=spoken, key="from-token")
 
 
-def heads_from_token(answer: dict[str, Any], layer: int, head: int, shown: slice, *, dark: bool) -> None:
+def heads_from_token(answer: dict[str, Any], choice: Choice, shown: Stretches, *, dark: bool) -> None:
     """Where each head of the layer looks from a token that can be chosen."""
-    tokens = answer["tokens"]
-    place = choose_token(tokens, shown, "Where each head looks from token")
-    last = place + 1
-    rows_HT = answer["weights"][:, place, shown.start : last]
-    figure = looks_from(rows_HT, tokens[shown.start : last], head, dark=dark)
+    place = choose_token(answer["tokens"], shown.rows(choice.part), "Where each head looks from token")
+    columns = shown.columns(choice.part)
+    seen = [column for column in range(columns.start, columns.stop) if answer["visible"][place, column]]
+    names = [answer["columns"][column] for column in seen]
+    figure = looks_from(answer["weights"][:, place, seen], names, choice.head, dark=dark)
     st.plotly_chart(figure, key="bars", config=_PLAIN)
 
 
-def influence_of(answer: dict[str, Any], shown: slice, *, dark: bool) -> None:
-    """The influence map, the same for every family."""
+def influence_of(answer: dict[str, Any], shown: Stretches, *, dark: bool) -> None:
+    """The influence map, the same for every family: rows are predictions."""
     st.markdown("**What moves each prediction**")
+    rows = np.r_[shown.text]
+    columns = numbers = rows
+    if shown.source is not None:
+        columns, numbers = np.r_[shown.source, answer["num_source"] + rows], np.r_[shown.source, shown.text]
     figure = token_map(
-        answer["weights"][shown, shown], answer["tokens"][shown], dark=dark, first=shown.start, verb="is moved by"
+        answer["weights"][np.ix_(rows, columns)],
+        answer["visible"][np.ix_(rows, columns)],
+        [answer["tokens"][row] for row in rows],
+        [answer["columns"][column] for column in columns],
+        dark=dark,
+        numbers=numbers,
+        verb="is moved by",
+        titles=("", "") if shown.source is None else ("answer", "source, then the answer up to there"),
     )
     st.plotly_chart(figure, key="influence", config=_PLAIN)
 
 
-def influence_words() -> None:
-    """What the map says and what it does not."""
-    st.caption(
-        "Each row is one prediction: the one made after reading the token on the left. The colours say how strongly a small "
-        "change of each earlier token would move it; a row sums to 1. The map is the same for recurrent networks and "
-        "Transformers, so the two can be compared. It shows what matters nearby, not why."
-    )
+def influence_words(kind: str) -> None:
+    """What the map says and what it does not.
+
+    Args:
+        kind: of the objective.
+    """
+    st.caption(_INFLUENCE_WORDS.get(kind, _INFLUENCE_WORDS["pairs"]))
 
 
 def influence_from_token(answer: dict[str, Any], shown: slice, *, dark: bool) -> None:
@@ -222,7 +281,37 @@ def influence_from_token(answer: dict[str, Any], shown: slice, *, dark: bool) ->
     st.plotly_chart(moved_by(row_T, tokens[shown.start : place + 1], dark=dark), key="bars", config=_PLAIN)
 
 
-def hidden_units(answer: dict[str, Any], layer: int, shown: slice, *, dark: bool) -> None:
+def nothing_inside(run_id: str) -> None:
+    """For a model of counts: why there is nothing to look at, and what there is instead."""
+    with st.container(border=True):
+        st.markdown("**An n-gram model has no attention and no hidden units**")
+        st.write(
+            "It is a table of counts: how often each token followed the few before it. All it knows shows in the probabilities that it "
+            "gives, and the Playground lists those of the next token after any beginning."
+        )
+        st.page_link(
+            "playground.py",
+            label="See them in the Playground",
+            icon=":material/edit_note:",
+            query_params={"run": run_id},
+        )
+
+
+def choose_units(num_layers: int, gates: Sequence[str]) -> tuple[int, str] | None:
+    """A layer, and what of its units is shown: "state" or a gate; None when the link names what there is not. `layer` is settled."""
+    kinds = ["state", *gates]
+    if not settle("units", "units", kinds, "state", what="such value of the units"):
+        return None
+    with st.container(horizontal=True):
+        layer = st.selectbox("Layer", range(num_layers), key="layer", width=110)
+        if gates:
+            st.segmented_control("Shown", kinds, format_func=lambda name: _GATES[name], required=True, key="units")
+            tell("units", "units", st.session_state["units"])
+    tell("layer", "layer", layer)
+    return layer, str(st.session_state["units"])
+
+
+def hidden_units(answer: dict[str, Any], layer: int, kind: str, shown: slice, *, dark: bool) -> None:
     """Units over the text: the most varied ones, or those that are chosen."""
     order = answer["order"][layer].tolist()
     picked = st.multiselect(
@@ -233,8 +322,10 @@ def hidden_units(answer: dict[str, Any], layer: int, shown: slice, *, dark: bool
         key=f"units-{layer}",
     )
     units = picked or order[:SHOWN_UNITS]
-    states_TU = answer["states"][layer][shown]
-    st.plotly_chart(unit_map(states_TU, answer["tokens"][shown], units, dark=dark), key="units", config=_PLAIN)
+    values_LTU = answer["states"] if kind == "state" else answer["gates"][kind]
+    st.plotly_chart(
+        unit_map(values_LTU[layer][shown], answer["tokens"][shown], units, dark=dark), key="unit-map", config=_PLAIN
+    )
     st.caption(
         "Vermilion is negative, blue is positive, each after reading the token above it. Look for a unit that follows something "
         "you know: brackets, quotes, the length of the line."

@@ -38,15 +38,10 @@ class ChosenRun:
         return [info.step for info in self.checkpoints]
 
     @property
-    def is_transformer(self) -> bool:
-        """Whether it has attention."""
-        return self.record.config["model"]["kind"] == "transformer"
-
-    @property
     def token_word(self) -> str:
         """What its tokenizer cuts text into, in the plural."""
         kind = str(self.record.config["data"]["tokenizer"])
-        return {"char": "characters", "byte": "bytes"}.get(kind, "tokens")
+        return {"char": "characters", "byte": "bytes", "word": "words"}.get(kind.partition(":")[0], "tokens")
 
     def at(self, step: int | str) -> CheckpointInfo:
         """The checkpoint after `step` updates, or the newest."""
@@ -98,14 +93,18 @@ def _wait_for_checkpoint(folder: Path) -> None:
         st.rerun()
 
 
-def say_what_is_unknown(chosen: ChosenRun, workspace: Workspace, text: str, *, step: int | str, key: str) -> bool:
+def say_what_is_unknown(
+    chosen: ChosenRun, workspace: Workspace, text: str, *, step: int | str, key: str, sign: str = ""
+) -> bool:
     """Whether the tokenizer knows all of the text; else says what it does not know and offers what can be done.
 
     Args:
         key: of the widget that holds the text.
+        sign: what stands in it for a place to fill, and is no text.
     """
     tokenizer = chosen.tokenizer(step)
-    _, unknown = tokenizer.encode_known(text)
+    pieces = text.split(sign) if sign else [text]
+    unknown = list(dict.fromkeys(found for piece in pieces for found in tokenizer.encode_known(piece)[1]))
     if not unknown:
         return True
     are = "is" if len(unknown) == 1 else "are"
@@ -116,7 +115,7 @@ def say_what_is_unknown(chosen: ChosenRun, workspace: Workspace, text: str, *, s
         icon=":material/help:",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Leave them out", key=f"leave-out-{key}", on_click=_leave_out, args=(key, text, unknown))
+        st.button("Leave them out", key=f"leave-out-{key}", on_click=_leave_out, args=(key, pieces, unknown, sign))
         other = _run_that_knows_every_text(workspace)
         if other is not None:
             label = literal(f"Use {other.name}, which knows every text")
@@ -128,10 +127,10 @@ def say_what_is_unknown(chosen: ChosenRun, workspace: Workspace, text: str, *, s
     return False
 
 
-def _leave_out(key: str, text: str, unknown: list[str]) -> None:
-    for piece in unknown:
-        text = text.replace(piece, "")
-    st.session_state[key] = text
+def _leave_out(key: str, pieces: list[str], unknown: list[str], sign: str) -> None:
+    for left_out in unknown:
+        pieces = [piece.replace(left_out, "") for piece in pieces]
+    st.session_state[key] = sign.join(pieces)
 
 
 def _show_run(run_id: str) -> None:

@@ -147,11 +147,11 @@ def test_a_long_text_is_shown_through_a_window_that_moves() -> None:
     text = "the statement is executed (or not) " * 2
     app = open_page("attention", run="transformer", text=text)
     assert len(chart(app, 1)["data"][0]["y"]) == 60
-    app.slider(key="window").set_value(10)
+    app.slider(key="window-text").set_value(10)
     rerun(app)
     axis = chart(app, 1)["data"][0]["y"]
     assert "".join(axis).replace("\u200c", "").replace("·", " ") == text[10:70]
-    assert any("lies before this window" in caption.value for caption in app.main.caption)
+    assert any("lies outside of this window" in caption.value for caption in app.main.caption)
 
 
 def test_an_example_fills_the_text() -> None:
