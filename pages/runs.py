@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from llm_core.ui.export_form import export_part
 from llm_core.ui.live_plot import PlottedRun, XAxis, live_plot
 from llm_core.ui.run_comparison import best_first, results_table, settings_table
 from llm_core.ui.run_deletion import delete_button, tell_deletion
@@ -65,6 +66,8 @@ def body(workspace: Workspace) -> None:
             with place:
                 links(chosen[0])
         delete_button(workspace, chosen)
+    if len(chosen) == 1:
+        export_part(workspace, chosen[0])
     if len(chosen) > 1:
         with Registry(workspace) as registry:
             records = {run.id: registry.get(run.id) for run in chosen}
@@ -79,7 +82,7 @@ else:
     # Steps and losses of what is under way come by themselves; a table at rest is left alone.
     st.fragment(body, run_every=None if all(state in FINAL for state in states) else LIVE_SECONDS)(workspace)
 from_code(
-    "glassbox runs\nglassbox show NAME\nglassbox delete NAME",
+    "glassbox runs\nglassbox show NAME\nglassbox export NAME --format hf FOLDER\nglassbox delete NAME",
     "from llm_core.workspace.paths import open_workspace\n"
     "from llm_core.workspace.registry import Registry\n"
     "from llm_core.workspace.runs import summarise_run\n\n"

@@ -20,7 +20,7 @@ from llm_core.backend.launcher import start_worker
 from llm_core.config.errors import UserError
 from llm_core.config.timing import Timing
 from llm_core.workspace.job_progress import read_progress
-from llm_core.workspace.job_record import FINAL, HELD, QUEUED, JobRecord
+from llm_core.workspace.job_record import FINAL, HELD, JOB_KINDS, QUEUED, JobRecord
 from llm_core.workspace.leases import LeaseLost
 from llm_core.workspace.locks import FileLock, is_locked
 from llm_core.workspace.metrics import seal_metrics
@@ -33,7 +33,7 @@ from llm_core.workspace.runs import run_folder
 # One training at a time; short jobs run beside it.
 _TRAINING_SLOTS = 1
 _SHORT_JOB_SLOTS = 2
-_SHORT_KINDS = ("import", "tokenizer", "probe", "encode", "ngram")
+_SHORT_KINDS = tuple(kind for kind in JOB_KINDS if kind != "train")
 
 
 @dataclass

@@ -16,7 +16,7 @@ from llm_core.backend.endings import CANCELLED, Cancelled, StopSignal, explain
 from llm_core.backend.thread_waiting import thread_environment
 from llm_core.config.errors import Refused, UserError
 from llm_core.config.timing import Timing
-from llm_core.workspace.job_record import FAILED, RUNNING, STOPPED, JobRecord
+from llm_core.workspace.job_record import FAILED, JOB_KINDS, RUNNING, STOPPED, JobRecord
 from llm_core.workspace.leases import LeaseLost
 from llm_core.workspace.paths import Workspace, open_workspace
 from llm_core.workspace.process_identity import this_process
@@ -80,7 +80,7 @@ def run_in_foreground(workspace: Workspace, job_id: str, timing: Timing, stop: S
         Refused: somebody else has taken it.
     """
     with Registry(workspace) as registry:
-        record = registry.claim(this_process(), ("train", "import", "tokenizer", "probe", "encode", "ngram"), job_id)
+        record = registry.claim(this_process(), JOB_KINDS, job_id)
     if record is None:
         raise Refused("Somebody else has taken this job", value=job_id, remedy="See `glassbox runs`")
     return run_job(workspace, record, timing, stop)

@@ -1,4 +1,4 @@
-"""The short jobs: importing text, training a tokenizer, measuring speed, counting n-grams.
+"""The short jobs: importing text or a model, training a tokenizer, measuring speed, counting n-grams, exporting a model.
 
 Each reports its progress to a file and can be cancelled. Not here: training runs (`worker_train.py`).
 """
@@ -64,6 +64,10 @@ def _import(
 ) -> dict[str, Any]:
     from llm_core.text.library import ImportOptions, ensure_dataset, import_corpus
 
+    if "model" in config:
+        from llm_core.backend.exchange_worker import do_import
+
+        return do_import(workspace, config, report, cancelled)
     if "builtin" in config:
         made = ensure_dataset(workspace, config["builtin"], progress=report, cancelled=cancelled)
         return {"dataset_id": made.id, "dataset_name": made.title}
@@ -135,6 +139,14 @@ def _probe(
     return measure_speed(workspace, config_from_dict(config), report, cancelled)
 
 
+def _export(
+    workspace: Workspace, config: dict[str, Any], report: Report, cancelled: Callable[[], bool]
+) -> dict[str, Any]:
+    from llm_core.backend.exchange_worker import do_export
+
+    return do_export(workspace, config, report, cancelled)
+
+
 def _ngram(
     workspace: Workspace, config: dict[str, Any], report: Report, cancelled: Callable[[], bool]
 ) -> dict[str, Any]:
@@ -148,4 +160,5 @@ _JOBS: dict[str, Callable[[Workspace, dict[str, Any], Report, Callable[[], bool]
     "tokenizer": _tokenizer,
     "probe": _probe,
     "ngram": _ngram,
+    "export": _export,
 }

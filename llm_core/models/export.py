@@ -17,11 +17,17 @@ from llm_core.models.huggingface.target_folder import new_folder
 from llm_core.models.huggingface.write_folder import write_folder
 from llm_core.models.loading import load_checkpoint_model
 from llm_core.models.rnn import RecurrentModel
-from llm_core.text.progress import CancelHook, ProgressHook, never_cancelled, no_progress, stop_if_cancelled
+from llm_core.text.progress import (
+    WRITING_FILES,
+    CancelHook,
+    ProgressHook,
+    never_cancelled,
+    no_progress,
+    stop_if_cancelled,
+)
 from llm_core.text.tokenizers import TextTokenizer, tokenizer_from_json
 
 TOKENIZER_FILE = "tokenizer.json"
-WRITING = "writing files"
 
 
 @dataclass(frozen=True)
@@ -58,13 +64,15 @@ def export_checkpoint(
     tokenizer = tokenizer_from_json((checkpoint / TOKENIZER_FILE).read_text(encoding="utf-8"))
     check_format(config.model.kind, format)
     with new_folder(target) as folder:
-        progress(WRITING, 0, None)
+        progress(WRITING_FILES, 0, None)
         if format == "onnx":
             class_name = _write_onnx(checkpoint, tokenizer, folder)
         elif format == "gguf":
             class_name = write_gguf(checkpoint, config, tokenizer, folder / GGUF_FILE, name).class_name
         else:
-            class_name = write_folder(checkpoint, config, tokenizer, folder).class_name
+            class_name = write_folder(
+                checkpoint, config, tokenizer, folder, progress=progress, cancelled=cancelled
+            ).class_name
         files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
         stop_if_cancelled(cancelled)
     return Exported(format, target.expanduser().resolve(), class_name, files)

@@ -39,6 +39,17 @@ def check_import_path(workspace: Workspace, typed: str, roots: Sequence[Path]) -
         Refused: paths are switched off, or the file lies elsewhere; whether it exists is then not said.
         NotFound, UserError: it is inside, but is not there, is no file, is empty or cannot be read.
     """
+    resolved = resolve_import_path(workspace, typed, roots)
+    check_file(resolved)
+    return resolved
+
+
+def resolve_import_path(workspace: Workspace, typed: str, roots: Sequence[Path]) -> Path:
+    """Where a typed path leads with every link resolved, if that is a place that pages may read from.
+
+    Raises:
+        Refused, UserError: as `check_import_path`; what lies there is not looked at.
+    """
     if not roots:
         raise Refused(
             "This server reads no files by path",
@@ -66,5 +77,4 @@ def check_import_path(workspace: Workspace, typed: str, roots: Sequence[Path]) -
             limit=", ".join(str(root) for root in roots),
             remedy=f"Upload the file, import it with `glassbox data add`, or add its folder to {ROOTS_VARIABLE}",
         )
-    check_file(resolved)
     return resolved

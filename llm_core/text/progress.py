@@ -32,6 +32,10 @@ LEARNING_PIECES: Final = "learning pieces"
 """As merges, for vocabularies that are not made of them."""
 CUTTING_TOKENS: Final = "cutting tokens"
 COUNTING_TOKENS: Final = "counting tokens"
+DOWNLOADING: Final = "downloading"
+READING_TENSORS: Final = "reading tensors"
+WRITING_FILES: Final = "writing files"
+PACKING: Final = "packing"
 
 UNITS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -45,6 +49,9 @@ UNITS: Final[Mapping[str, str]] = MappingProxyType(
         LEARNING_PIECES: "entries",
         CUTTING_TOKENS: "characters",
         COUNTING_TOKENS: "tokens",
+        DOWNLOADING: "bytes",
+        READING_TENSORS: "tensors",
+        PACKING: "bytes",
     }
 )
 """What each phase counts."""

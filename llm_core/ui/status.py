@@ -24,11 +24,12 @@ from llm_core.workspace.runs import run_folder
 REFRESH_SECONDS = 2.0
 SHOWN_RUNS = 3
 _SHORT_JOBS = {
-    "import": "bringing in text",
+    "import": "coming in",
     "tokenizer": "training a tokenizer",
     "encode": "cutting text into tokens",
     "probe": "measuring speed",
     "ngram": "counting n-grams",
+    "export": "being written",
 }
 
 

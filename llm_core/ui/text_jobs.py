@@ -126,7 +126,14 @@ def _state(record: JobRecord, progress: dict[str, Any]) -> tuple[str, str, float
 
 
 def _outcome(record: JobRecord, closed: set[str]) -> None:
-    name = literal(str(record.result.get("dataset_name") or record.result.get("tokenizer_name") or record.name))
+    name = literal(
+        str(
+            record.result.get("dataset_name")
+            or record.result.get("tokenizer_name")
+            or record.result.get("run_name")
+            or record.name
+        )
+    )
     if record.state == FINISHED and record.result.get("existing"):
         st.info(f"{name} was here already, with the same text and options.", icon=":material/check:")
     elif record.state == FINISHED:

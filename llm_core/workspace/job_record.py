@@ -20,7 +20,7 @@ FINAL = frozenset({FINISHED, STOPPED, FAILED, DIVERGED})
 # States in which a worker holds the job.
 HELD = frozenset({STARTING, RUNNING, PAUSED})
 
-JOB_KINDS = ("train", "import", "tokenizer", "probe", "encode", "ngram")
+JOB_KINDS = ("train", "import", "tokenizer", "probe", "encode", "ngram", "export")
 
 # Where each state may lead. Only `Registry.claim` makes a job `starting`, only `Registry.resume` brings back an ended one.
 TRANSITIONS: dict[str, frozenset[str]] = {

@@ -74,7 +74,7 @@ def test_refusals_have_status_two_and_leave_nothing(
     out = str(tmp_path / "out")
     for arguments, words in (
         (("taken", "--format", "hf", str(folder)), "something in it"),
-        (("taken", "--format", "onnx", out), "Only RNN, GRU and LSTM"),
+        (("taken", "--format", "onnx", out), "are written as onnx"),
         (("first", "--format", "gguf", out), "char"),
         (("taken", "--format", "hf", out, "--step", "9"), "no checkpoint"),
         (("nobody", "--format", "hf", out), "no run"),

@@ -6,8 +6,7 @@ Everything is checked before the first tensor is read, and the run appears whole
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +14,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from llm_core.config.data import DataConfig
-from llm_core.config.errors import NameTaken, NotFound
+from llm_core.config.errors import NotFound
 from llm_core.config.learning import TrainingConfig
 from llm_core.config.objective import ObjectiveConfig
 from llm_core.config.run import RunConfig
-from llm_core.models.huggingface.download import HUB_NAME, download_model
+from llm_core.models.huggingface.before_reading import check_free
+from llm_core.models.huggingface.download import HUB_NAME, HubError, download_model
 from llm_core.models.huggingface.read_config import ReadConfig, read_config
 from llm_core.models.huggingface.read_weights import WeightsPlan, plan_weights, read_tensors
 from llm_core.models.huggingface.source_folder import (
@@ -38,11 +38,11 @@ from llm_core.text.tokenizers import TextTokenizer
 from llm_core.workspace.checkpoints import write_checkpoint
 from llm_core.workspace.job_record import FINISHED, JobRecord
 from llm_core.workspace.json_files import write_json
-from llm_core.workspace.paths import Workspace, check_name
+from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
 from llm_core.workspace.runs import CONFIG, run_folder
 
-DOWNLOADING = "downloading"
+CHECKING = "checking the folder"
 WRITING_RUN = "writing the run"
 
 
@@ -89,13 +89,52 @@ def import_model(
         NotFound, NameTaken, UserError: see `check_model_folder`; nothing is left behind.
         Cancelled: on request; nothing is left behind.
     """
-    with Registry(workspace) as registry:
-        if name and any(run.name == check_name(name) for run in registry.jobs("train")):
-            raise NameTaken("There is a run with this name already", value=name, remedy="Choose another name")
-    with _folder_of(workspace, source, progress) as folder:
-        checked = check_model_folder(folder)
-        wish = name or _usable_name(source)
-        config, tensors = read_tensors(checked.plan, progress=progress, cancelled=cancelled)
+    if Path(source).expanduser().exists():
+        return import_folder(workspace, Path(source).expanduser(), name, progress=progress, cancelled=cancelled)
+    if not HUB_NAME.fullmatch(source):
+        raise NotFound("There is no such folder", value=source, remedy="Check the path, or give owner/name of the Hub")
+    try:
+        return import_from_hub(workspace, source, name, progress=progress, cancelled=cancelled)
+    except HubError as error:
+        what = error.what[0].lower() + error.what[1:]
+        raise NotFound(f"There is no such folder, and {what}", value=source, remedy=error.remedy) from error
+
+
+def import_from_hub(
+    workspace: Workspace,
+    hub_name: str,
+    name: str = "",
+    *,
+    progress: ProgressHook = no_progress,
+    cancelled: CancelHook = never_cancelled,
+) -> ImportedModel:
+    """As `import_model`, of a model of the Hub (`owner/name`), fetched to a plain copy first."""
+    check_free(workspace, name)
+    with building(workspace.root / "downloads") as download:
+        download_model(hub_name, download, progress=progress, cancelled=cancelled)
+        return _import_checked(workspace, download, hub_name, name, progress, cancelled)
+
+
+def import_folder(
+    workspace: Workspace,
+    folder: Path,
+    name: str = "",
+    *,
+    progress: ProgressHook = no_progress,
+    cancelled: CancelHook = never_cancelled,
+) -> ImportedModel:
+    """As `import_model`, of a folder of this machine."""
+    check_free(workspace, name)
+    return _import_checked(workspace, folder, str(folder), name, progress, cancelled)
+
+
+def _import_checked(
+    workspace: Workspace, folder: Path, source: str, name: str, progress: ProgressHook, cancelled: CancelHook
+) -> ImportedModel:
+    progress(CHECKING, 0, None)
+    checked = check_model_folder(folder)
+    wish = name or _usable_name(source)
+    config, tensors = read_tensors(checked.plan, progress=progress, cancelled=cancelled)
     stop_if_cancelled(cancelled)
     progress(WRITING_RUN, 0, None)
     parameters = sum(tensor.numel() for tensor in tensors.values())
@@ -125,21 +164,6 @@ def check_model_folder(folder: Path) -> CheckedFolder:
     tokenizer, names = read_tokenizer(file_inside(folder, TOKENIZER_FILE), config.vocabulary_size)
     check_tokenizer_fits(tokenizer, config.vocabulary_size)
     return CheckedFolder(plan, tokenizer, objective_of(config.family, tokenizer, names, config.vocabulary_size))
-
-
-@contextmanager
-def _folder_of(workspace: Workspace, source: str, progress: ProgressHook) -> Generator[Path]:
-    """The folder that a source means; a model of the Hub is there as long as the block lasts."""
-    folder = Path(source).expanduser()
-    if folder.exists():
-        yield folder
-    elif HUB_NAME.fullmatch(source):
-        with building(workspace.root / "downloads") as download:
-            progress(DOWNLOADING, 0, None)
-            download_model(source, download)
-            yield download
-    else:
-        raise NotFound("There is no such folder", value=source, remedy="Check the path, or give owner/name of the Hub")
 
 
 def _make_run(

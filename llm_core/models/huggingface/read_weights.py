@@ -19,9 +19,14 @@ from llm_core.models.huggingface.read_config import ReadConfig
 from llm_core.models.huggingface.source_folder import StoredTensor, check_numbers
 from llm_core.models.huggingface.tensor_names import HEAD, bare_name, copies, correspondences, is_left_out
 from llm_core.models.registry import build_model
-from llm_core.text.progress import CancelHook, ProgressHook, never_cancelled, no_progress, stop_if_cancelled
-
-READING_TENSORS = "reading tensors"
+from llm_core.text.progress import (
+    READING_TENSORS,
+    CancelHook,
+    ProgressHook,
+    never_cancelled,
+    no_progress,
+    stop_if_cancelled,
+)
 
 
 @dataclass(frozen=True)

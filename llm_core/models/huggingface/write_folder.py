@@ -20,6 +20,15 @@ from llm_core.models.huggingface.tensor_names import POSITIONS, correspondences
 from llm_core.models.huggingface.tokenizer_files import tokenizer_config, tokenizer_json
 from llm_core.models.huggingface.write_config import write_config
 from llm_core.models.loading import WEIGHTS_FILE, stored_vocabulary_size
+from llm_core.text.progress import (
+    READING_TENSORS,
+    WRITING_FILES,
+    CancelHook,
+    ProgressHook,
+    never_cancelled,
+    no_progress,
+    stop_if_cancelled,
+)
 from llm_core.text.tokenizers import TextTokenizer
 from llm_core.workspace.checkpoints import MANIFEST
 from llm_core.workspace.json_files import read_json, write_json, write_text
@@ -27,17 +36,33 @@ from llm_core.workspace.json_files import read_json, write_json, write_text
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 
 
-def write_folder(checkpoint: Path, config: RunConfig, tokenizer: TextTokenizer, folder: Path) -> Family:
+def write_folder(
+    checkpoint: Path,
+    config: RunConfig,
+    tokenizer: TextTokenizer,
+    folder: Path,
+    *,
+    progress: ProgressHook = no_progress,
+    cancelled: CancelHook = never_cancelled,
+) -> Family:
     """Write the files of one checkpoint into a folder that is there; returns the class they are for.
 
     Raises:
         UserError: no class of transformers has this form.
+        Cancelled: on request.
     """
     assert isinstance(config.model, ExchangedConfig), "the caller knows the family"
     family, model = _class_and_form(config.model, tokenizer, _imported_class(checkpoint))
     weights = checkpoint / WEIGHTS_FILE
     rows, context_length = stored_vocabulary_size(weights), config.data.context_length
-    tensors = their_tensors(family, weights, unused_positions=_position_offset(config.model) - _position_offset(model))
+    tensors = their_tensors(
+        family,
+        weights,
+        unused_positions=_position_offset(config.model) - _position_offset(model),
+        progress=progress,
+        cancelled=cancelled,
+    )
+    progress(WRITING_FILES, 0, None)
     dtype = max((tensor.dtype for tensor in tensors.values()), key=lambda dtype: dtype.itemsize)
     special = special_tokens_of(family, config, tokenizer, rows)
     values = write_config(
@@ -56,20 +81,28 @@ def write_folder(checkpoint: Path, config: RunConfig, tokenizer: TextTokenizer, 
     return family
 
 
-def their_tensors(family: Family, weights: Path, *, unused_positions: int = 0) -> dict[str, Tensor]:
+def their_tensors(
+    family: Family,
+    weights: Path,
+    *,
+    unused_positions: int = 0,
+    progress: ProgressHook = no_progress,
+    cancelled: CancelHook = never_cancelled,
+) -> dict[str, Tensor]:
     """The tensors of a weights file of ours under the names of the class; a tied head is left out.
 
     Args:
         unused_positions: how many rows at the top of learned positions to leave out.
     """
     with safe_open(weights, framework="pt") as file:
-        names = list(file.keys())
-        tensors = {
-            item.theirs: item.to_theirs([file.get_tensor(name) for name in item.ours])
-            for item in correspondences(family, names)
-        }
+        items = correspondences(family, list(file.keys()))
+        tensors: dict[str, Tensor] = {}
+        for number, item in enumerate(items):
+            stop_if_cancelled(cancelled)
+            progress(READING_TENSORS, number, len(items))
+            tensors[item.theirs] = item.to_theirs([file.get_tensor(name) for name in item.ours])
     if unused_positions:
-        (theirs,) = (item.theirs for item in correspondences(family, names) if item.ours == (POSITIONS,))
+        (theirs,) = (item.theirs for item in items if item.ours == (POSITIONS,))
         tensors[theirs] = tensors[theirs][unused_positions:].contiguous()
     return tensors
 
