@@ -14,11 +14,12 @@ from llm_core.backend.run_progress import RunProgress
 from llm_core.backend.run_recorder import RunRecorder
 from llm_core.backend.run_tokens import tokens_of_run
 from llm_core.backend.worker_count import count_run
+from llm_core.config.errors import UserError
 from llm_core.config.run import RunConfig, config_from_dict
 from llm_core.config.timing import Timing
 from llm_core.models.counting import count_parameters
 from llm_core.models.families import families
-from llm_core.objectives.pair_objective import PairObjective
+from llm_core.objectives.pair_objective import PairObjective, PairReader
 from llm_core.objectives.registry import objective_for
 from llm_core.text.pair_batches import require_pairs
 from llm_core.text.token_set import TokenSet
@@ -81,6 +82,12 @@ def _trainer(
     objective = objective_for(config, tokens.tokenizer)
     if isinstance(objective, PairObjective):
         require_pairs(tokens.meta)
+    elif tokens.meta.is_pairs and getattr(config.objective, "within_documents", False):
+        raise UserError(
+            "A pair would be torn apart: its source and its answer are documents of their own to the model",
+            value="objective.within_documents = true",
+            remedy="Switch “Keep documents apart” off for a text of pairs",
+        )
     parameters = count_parameters(config.model, objective.vocabulary.size, config.data.context_length).total
     progress.phase, progress.fraction = f"building {parameters / 1e6:.2g} M parameters", None
     checkpoint = newest_valid(folder, on_problem=lambda problem: writer.event("damaged", problem))
@@ -94,6 +101,11 @@ def _trainer(
         trainer = restore_trainer(checkpoint.path, tokens.train, objective, lambda text: writer.event("hardware", text))
         writer.begin_segment(parent, trainer.step)
         writer.event("resumed", f"Resumed from the checkpoint at step {trainer.step:,}.", step=trainer.step)
+    if isinstance(trainer.batches, PairReader) and trainer.batches.num_cut:
+        context = config.data.context_length
+        writer.event(
+            "cut", f"{trainer.batches.num_cut:,} pairs are longer than {context:,} tokens and lose their ends."
+        )
     progress.values = {"parameters": parameters, "device": trainer.execution.device, "step": trainer.step}
     progress.phase = "first step"
     return trainer

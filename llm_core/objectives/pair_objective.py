@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from llm_core.config.run import RunConfig
 from llm_core.models.interface import LanguageModel
-from llm_core.objectives.interface import Batch, BatchReader
+from llm_core.objectives.interface import Batch
 from llm_core.objectives.sequence_to_sequence import SequenceToSequenceStep, pad_pairs
 from llm_core.objectives.validation_windows import ROWS
 from llm_core.text.batches import TokenVector
@@ -31,10 +31,10 @@ class PairObjective:
     def step(self, model: LanguageModel) -> nn.Module:
         return SequenceToSequenceStep(model)
 
-    def reader(self, tokens: TokenVector) -> BatchReader:
+    def reader(self, tokens: TokenVector) -> PairReader:
         training, context = self._config.training, self._config.data.context_length
         pairs = PairBatches(tokens, self.vocabulary.end_of_text, training.batch_size, context, self._config.seed)
-        return _PairReader(self, pairs, len(tokens) / len(pairs.pairs) * training.batch_size)
+        return PairReader(self, pairs, len(tokens) / len(pairs.pairs) * training.batch_size)
 
     def scores(self, model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
         tensors = {name: torch.from_numpy(array).to(model.device) for name, array in batch.arrays.items()}
@@ -64,11 +64,15 @@ class PairObjective:
         return Batch(rows._asdict(), num_tokens, rows.num_targets)
 
 
-class _PairReader:
+class PairReader:
+    """Batches of pairs, each pair once an epoch."""
+
     def __init__(self, objective: PairObjective, pairs: PairBatches, tokens_per_batch: float) -> None:
         self._objective = objective
         self._pairs = pairs
         self.tokens_per_batch = tokens_per_batch
+        self.num_cut = pairs.pairs.num_cut
+        """Pairs with a side longer than the context, which loses its last tokens."""
         self.state_dict = pairs.state_dict
         self.load_state_dict = pairs.load_state_dict
 
