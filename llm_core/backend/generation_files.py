@@ -33,7 +33,8 @@ class KeptGeneration:
     """One generation as its file has it."""
 
     asked: dict[str, Any]
-    """`run_id`, `run_name`, `step`, `prompt`, `prompt_tokens`, `settings`, `seed`."""
+    """`run_id`, `run_name`, `step`, `prompt`, `prompt_tokens`, `settings`, `seed`; of an answer also `source`, the prompt cut at its
+    gaps."""
     tokens: list[dict[str, Any]]
     end: dict[str, Any] | None
     """The figures at its end; None while it is being written, and for ever when its process died."""

@@ -93,8 +93,8 @@ class InferenceClient:
         )
 
     def fill(self, run_id: str, step: int | None, text: str) -> dict[str, Any]:
-        """What an encoder puts in each `[MASK]` of a text: the filled `text`, `places` with position and ten `candidates` (token,
-        text, p), and `pieces`, the text as it was given cut where its tokens end."""
+        """What an encoder puts in each `[MASK]` of a text: the filled `text`, and `places`, each with its position among the tokens and
+        ten `candidates` (token, text, p), the likeliest first."""
         return self.request("fill", run_id=run_id, step=step, text=text)
 
     def attention(

@@ -50,7 +50,7 @@ class Methods:
         loaded, at_step = self.models.get(run_id, step)
         model, tokens = ready_to_write(loaded, _bounded(prompt))
         chosen = _settings(settings)
-        asked = {
+        asked: dict[str, Any] = {
             "run_id": run_id,
             "run_name": loaded.config.name,
             "step": at_step,
@@ -59,6 +59,7 @@ class Methods:
         }
         if isinstance(model, AnswerTextModel):
             asked["prompt_tokens"] = model.source_tokens
+            asked["source"] = prompt.split(GAP) if loaded.vocabulary.first_mark is not None else [prompt]
         return {"id": self.generations.start(model, tokens, chosen, asked, gap_numbers(loaded))}
 
     def poll(self, id: str, after: int = 0) -> dict[str, Any]:
@@ -76,7 +77,8 @@ class Methods:
         model, tokens = ready_to_write(loaded, _bounded(prompt))
         tokens = tokens or starting_tokens(loaded.tokenizer)
         if GAP in prompt and isinstance(model, AnswerTextModel):
-            tokens += list(gap_numbers(loaded))[:1]  # what may stand in the first gap; that it is named first is no question
+            # What may stand in the first gap; that it is named first is no question.
+            tokens += list(gap_numbers(loaded))[:1]
         logits_V = model.start(len(tokens)).read(tokens)
         candidates = compare_candidates(logits_V, set(tokens), _settings(settings))
         return {
@@ -97,8 +99,7 @@ class Methods:
         """What an encoder would put in each place of a text."""
         loaded, at_step = self.models.get(run_id, step)
         filled = fill_text(loaded, _bounded(text))
-        pieces = [piece.text for piece in filled.cut]
-        return {"step": at_step, **filled.to_json(loaded.tokenizer), "pieces": pieces}
+        return {"step": at_step, **filled.to_json(loaded.tokenizer)}
 
     def attention(
         self,

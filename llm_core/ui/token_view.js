@@ -43,13 +43,13 @@ function spoken(text) {
 
 class TokenView {
   constructor(root) {
-    for (const name of ['prompt', 'text', 'card', 'line', 'stop', 'legend', 'note']) this[name] = root.querySelector(`.gt-${name}`);
+    for (const name of ['prompt', 'text', 'card', 'line', 'stop', 'legend', 'note', 'filled', 'whole']) this[name] = root.querySelector(`.gt-${name}`);
     this.root = root;
     this.tokens = [];
     this.failures = 0;
     root.onpointerover = (event) => event.pointerType !== 'touch' && this.reach(event.target);
     root.onpointerleave = () => this.hide();
-    root.onclick = (event) => this.reach(event.target) || this.card.contains(event.target) || this.hide();
+    root.onclick = (event) => this.press(event.target) || this.reach(event.target) || this.card.contains(event.target) || this.hide();
     // These two have no property to set; they end with the view.
     this.ended = new AbortController();
     root.addEventListener('focusin', (event) => this.reach(event.target), { signal: this.ended.signal });
@@ -59,7 +59,7 @@ class TokenView {
   }
 
   update(data) {
-    const content = JSON.stringify([data.mode, data.tokens, data.generation, data.prompt]);
+    const content = JSON.stringify(data);
     if (content === this.content) return;
     this.content = content;
     this.data = data;
@@ -72,10 +72,13 @@ class TokenView {
     spell(this.prompt, data.prompt ?? '');
     this.tell('', '');
     this.root.dataset.mode = data.mode;
+    this.root.toggleAttribute('data-presses', Boolean(data.presses));
+    this.startWhole();
     this.root.dataset.state = data.generation ? 'running' : '';
     this.stop.hidden = !data.generation;
     this.stop.disabled = false;
-    this.legend.hidden = data.mode !== 'probability';
+    this.legend.hidden = data.mode !== 'probability' || !(data.generation || data.tokens.some((token) => token.p !== undefined));
+    [this.legend.firstChild.textContent, this.legend.lastChild.textContent] = data.presses ? ['sure', 'unsure'] : ['expected', 'surprising'];
     if (data.generation) this.poll();
     else this.add(data.tokens);
   }
@@ -95,6 +98,7 @@ class TokenView {
       node.tabIndex = index ? -1 : 0;
       node.setAttribute('role', 'button');
       if (token.special) node.classList.add('gt-special');
+      if (token.gap) node.classList.add('gt-gap');
       if (token.text) spell(node, token.text);
       else node.append(element('span', 'gt-bytes', token.bytes || '…'));
       if (this.data.mode === 'ids') {
@@ -106,10 +110,38 @@ class TokenView {
         const bits = token.p > 0 ? -Math.log2(token.p) : Infinity;
         node.style.setProperty('--gt-depth', Math.min(1, bits / DEEPEST_BITS).toFixed(3));
         node.ariaLabel = `${spoken(token.text)}, ${percent(token.p)}`;
-      }
+        if (this.data.presses) node.classList.add('gt-place');
+      } else if (this.data.presses) node.ariaLabel = `hide ${spoken(token.text)}`;
       fragment.append(node);
+      this.addToWhole(token, node);
     }
     this.text.append(fragment);
+  }
+
+  // The source of an answer again; what the answer says of a gap goes there, once.
+  startWhole() {
+    const stretches = this.data.source ?? [];
+    this.filled.hidden = stretches.length < 2;
+    this.gap = null;
+    this.whole.replaceChildren();
+    this.places = stretches.slice(1).map((_, index) => element('span', 'gt-empty', `⟨gap ${index + 1}⟩`));
+    stretches.forEach((text, index) => this.whole.append(text, ...this.places.slice(index, index + 1)));
+  }
+
+  addToWhole(token, node) {
+    if (token.gap) {
+      const place = this.places[token.gap - 1];
+      this.gap = place?.className === 'gt-empty' ? place : null;
+      if (!this.gap) return;
+      this.gap.className = 'gt-place';
+      this.gap.replaceChildren();
+    } else if (this.gap) {
+      const before = this.gap.previousSibling;
+      if (!this.gap.firstChild && token.text.startsWith(' ')) before.textContent = before.textContent.replace(/ $/, '');
+      const copy = node.cloneNode(true);
+      copy.tabIndex = -1;
+      this.gap.append(copy);
+    }
   }
 
   reach(target) {
@@ -118,8 +150,19 @@ class TokenView {
     return Boolean(node);
   }
 
+  // True when a token that can be hidden was asked to be.
+  press(target) {
+    const node = this.data.presses && target instanceof Element ? target.closest('.gt-token') : null;
+    const token = node && this.tokens[node.dataset.index];
+    if (!token || token.p !== undefined || !token.text.trim()) return false;
+    this.hide();
+    this.tellPressed(Number(node.dataset.index));
+    return true;
+  }
+
   pressed(event) {
     if (event.key === 'Escape') return this.hide();
+    if ((event.key === 'Enter' || event.key === ' ') && this.press(event.target)) return event.preventDefault();
     const node = event.target.closest?.('.gt-token');
     const at = node ? Number(node.dataset.index) : -1;
     const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: this.tokens.length - 1 }[event.key];
@@ -161,11 +204,13 @@ class TokenView {
     else if (this.data.mode === 'ids') facts.push('unknown');
     if (token.bytes) facts.push(`bytes ${token.bytes}`);
     if (token.special) facts.push('special');
+    if (this.data.presses && token.p === undefined && token.text.trim()) facts.push('click to hide it');
     return facts.join(' · ');
   }
 
   row(other, token) {
-    const row = element('div', other.text === token.text && (other.id ?? token.id) === token.id ? 'gt-row gt-chosen' : 'gt-row');
+    const isIt = other.id === undefined ? other.text === token.text : other.id === token.id;
+    const row = element('div', isIt ? 'gt-row gt-chosen' : 'gt-row');
     const name = element('span', 'gt-name');
     spell(name, other.text || '…', true);
     const track = element('span', 'gt-track');
@@ -209,12 +254,12 @@ class TokenView {
   }
 
   figures(answer) {
-    const parts = [`${answer.prompt_tokens} tokens of prompt`, `${answer.new_tokens} new`];
+    const parts = [`${answer.prompt_tokens} tokens of ${this.data.source ? 'source' : 'prompt'}`, `${answer.new_tokens} new`];
     if (answer.tokens_per_second) parts.push(`${Number(answer.tokens_per_second.toPrecision(3)).toLocaleString('en')} tokens/s`);
     if (answer.first_token_seconds) parts.push(`first after ${Number(answer.first_token_seconds.toPrecision(2))} s`);
     if (answer.seed !== null && answer.seed !== undefined) parts.push(`seed ${answer.seed}`);
-    if (typeof answer.step === 'number') parts.push(`step ${answer.step.toLocaleString('en')}`);
-    const ends = { length: 'ended at the length asked for', stop: 'ended at a stop string', eos: 'ended by the model', cancelled: 'stopped' };
+    if (typeof answer.step === 'number') parts.push(`${this.data.step} ${answer.step.toLocaleString('en')}`);
+    const ends = { length: 'ended at the length asked for', context: 'ended where the context does', stop: 'ended at a stop string', eos: 'ended by the model', cancelled: 'stopped' };
     if (answer.state !== 'running' && answer.finish) parts.push(ends[answer.finish] ?? answer.finish);
     if (answer.truncated) parts.push('older text left the context');
     return parts.join(' · ');
@@ -242,9 +287,10 @@ class TokenView {
   }
 }
 
-export default function ({ data, parentElement }) {
+export default function ({ data, parentElement, setTriggerValue }) {
   const view = views.get(parentElement) ?? new TokenView(parentElement.querySelector('.gt-root'));
   views.set(parentElement, view);
+  view.tellPressed = (index) => setTriggerValue('pressed', index);
   view.update(data);
   return () => { view.close(); views.delete(parentElement); };
 }

@@ -6,11 +6,12 @@ so that no rerun of a page loses or repeats a word. Not here: cutting (`llm_core
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
+import streamlit as st
 from streamlit.components.v2 import component
 
 Mode = Literal["ids", "probability"]
@@ -25,35 +26,57 @@ class Alternative(TypedDict):
 
 
 class ShownToken(TypedDict):
-    """One token; text that the tokenizer does not know has no `id`. `bytes` is hexadecimal; `p` is the model's probability."""
+    """One token; text that the tokenizer does not know has no `id`. `bytes` is hexadecimal; `p` is the model's probability; `gap` is
+    the number of the gap that this token names."""
 
     text: str
     id: NotRequired[int]
     bytes: NotRequired[str]
     special: NotRequired[bool]
     p: NotRequired[float]
+    gap: NotRequired[int]
     alternatives: NotRequired[Sequence[Alternative]]
 
 
-def token_view(tokens: Sequence[ShownToken], *, key: str, mode: Mode = "ids") -> None:
+def token_view(
+    tokens: Sequence[ShownToken], *, key: str, mode: Mode = "ids", on_press: Callable[[int], None] | None = None
+) -> None:
     """Show a text that is there already.
 
     Args:
         tokens: the text in order.
         mode: "ids" gives each token number its tint and shows number and bytes; "probability" tints what the model found
             surprising and shows its alternatives.
+        on_press: takes the number of a token without a probability when it is clicked, before the page runs again.
     """
-    _component()(key=key, data={"mode": mode, "tokens": list(tokens), "generation": "", "prompt": ""})
+    data = {"mode": mode, "tokens": list(tokens), "generation": "", "prompt": ""}
+    if on_press is None:
+        _component()(key=key, data=data)
+        return
+
+    def pressed() -> None:
+        index = st.session_state[key]["pressed"]
+        if isinstance(index, int) and 0 <= index < len(tokens):
+            on_press(index)
+
+    _component()(key=key, data={**data, "presses": True}, on_pressed_change=pressed)
 
 
-def generation_view(generation_id: str, *, key: str, prompt: str = "") -> None:
+def generation_view(
+    generation_id: str, *, key: str, prompt: str = "", source: Sequence[str] | None = None, step_word: str = "step"
+) -> None:
     """Show a generation while it is written, with a Stop button and a line of figures.
 
     Args:
         generation_id: as `InferenceClient.start_generation` returned it.
         prompt: shown before the new text.
+        source: what an encoder-decoder answers, cut at its gaps; it is shown again below the answer with the gaps filled.
+        step_word: what checkpoints are counted in.
     """
-    data = {"mode": "probability", "tokens": [], "generation": generation_id, "prompt": prompt}
+    data: dict[str, Any] = {"mode": "probability", "tokens": [], "generation": generation_id, "prompt": prompt}
+    data["step"] = step_word
+    if source is not None:
+        data["source"] = list(source)
     _component()(key=key, data=data)
 
 
@@ -67,10 +90,13 @@ def _component() -> Any:
 _HTML = """
 <div class="gt-root">
   <div class="gt-page"><span class="gt-prompt"></span><span class="gt-text" role="group" aria-label="Tokens"></span></div>
+  <div class="gt-filled" hidden>
+    <div class="gt-caption">The source with its gaps filled</div><div class="gt-page"><span class="gt-whole"></span></div>
+  </div>
   <div class="gt-foot">
     <button class="gt-stop" type="button" hidden>Stop</button>
     <span class="gt-line"></span><span class="gt-note" role="status"></span>
-    <span class="gt-legend" hidden>expected<i></i>surprising</span>
+    <span class="gt-legend" hidden><span></span><i></i><span></span></span>
   </div>
   <div class="gt-card" role="tooltip" hidden></div>
 </div>
@@ -80,6 +106,13 @@ _CSS = """
 .gt-root { position: relative; color: var(--st-text-color); font-family: var(--st-font); }
 .gt-page { font-family: var(--st-code-font); font-size: 0.95rem; line-height: 1.75; white-space: pre-wrap; overflow-wrap: anywhere;
   min-height: 3.2rem; padding: 0.75rem 1rem; border: 1px solid var(--st-border-color); border-radius: var(--st-base-radius); }
+.gt-caption { margin: 0.6rem 0 0.25rem; font-size: 0.85rem; opacity: 0.75; }
+.gt-filled .gt-page { min-height: 0; }
+.gt-empty { font-style: italic; opacity: 0.6; }
+.gt-place { border-bottom: 2px solid var(--st-primary-color); }
+.gt-gap { font-style: italic; opacity: 0.75; margin-left: 0.35em; }
+.gt-root[data-presses] .gt-token:not(.gt-place) { cursor: pointer; }
+.gt-root[data-presses] .gt-token:not(.gt-place):hover { background: var(--st-secondary-background-color); }
 .gt-prompt { opacity: 0.65; }
 .gt-token { border-radius: 3px; padding: 0.1em 0; unicode-bidi: isolate; cursor: default; outline: none;
   box-decoration-break: clone; -webkit-box-decoration-break: clone; }
@@ -113,7 +146,7 @@ _CSS = """
 .gt-note { color: var(--st-red-text-color); }
 .gt-note:empty, .gt-line:empty { display: none; }
 .gt-legend { margin-left: auto; display: inline-flex; align-items: center; gap: 0.5em; }
-.gt-legend[hidden], .gt-stop[hidden], .gt-card[hidden] { display: none; }
+.gt-legend[hidden], .gt-stop[hidden], .gt-card[hidden], .gt-filled[hidden] { display: none; }
 .gt-legend i { width: 4.5rem; height: 0.7rem; border-radius: 3px; border: 1px solid var(--st-border-color);
   background: linear-gradient(90deg, transparent, color-mix(in srgb, #D55E00 55%, transparent)); }
 .gt-stop { font: inherit; padding: 0.25rem 0.9rem; cursor: pointer; color: inherit; background: transparent;
