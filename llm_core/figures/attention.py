@@ -39,7 +39,10 @@ def drawn(token: str) -> str:
 
 def axis_labels(tokens: Sequence[str]) -> list[str]:
     """Token strings that can stand on an axis: white space drawn, markup escaped, repeats kept apart by an invisible mark."""
-    return [html.escape(drawn(token), quote=False).replace("$", "&#36;") + "\u200c" * index for index, token in enumerate(tokens)]
+    return [
+        html.escape(drawn(token), quote=False).replace("$", "&#36;") + "\u200c" * index
+        for index, token in enumerate(tokens)
+    ]
 
 
 def overview(thumbnails_LHTS: Array, *, dark: bool) -> go.Figure:
@@ -112,12 +115,14 @@ def token_map(
     numbers: Sequence[int],
     verb: str = "looks at",
     titles: tuple[str, str] = ("", ""),
+    divided_at: int | None = None,
 ) -> go.Figure:
     """One map exactly, tokens on both axes; what a token cannot look at is left empty. Also for influence maps.
 
     Args:
         numbers: of the columns in their text, of which only a window may be shown.
         titles: of the rows and of the columns, where they are two texts.
+        divided_at: the column before which a line is drawn, where the columns are two texts in a row.
     """
     row_labels, column_labels = axis_labels(rows), axis_labels(columns)
     values = np.where(visible_TS, weights_TS, np.nan).astype(np.float32)
@@ -141,6 +146,8 @@ def token_map(
         update(showgrid=False, zeroline=False, ticks="", tickmode="array", tickfont={"size": 11})
         if title:
             update(title={"text": title, "standoff": 6})
+    if divided_at is not None:
+        figure.add_vline(x=divided_at - 0.5, line={"width": 1, "color": _FAINT[dark]})
     return _plain(figure, dark, height=max(min(340, 30 * len(rows) + 90), 12 * len(rows) + 90))
 
 

@@ -259,7 +259,8 @@ def influence_of(answer: dict[str, Any], shown: Stretches, *, dark: bool) -> Non
         dark=dark,
         numbers=numbers,
         verb="is moved by",
-        titles=("", "") if shown.source is None else ("answer", "source, then the answer up to there"),
+        titles=("", "") if shown.source is None else ("answer", "source │ answer so far"),
+        divided_at=None if shown.source is None else len(np.r_[shown.source]),
     )
     st.plotly_chart(figure, key="influence", config=_PLAIN)
 

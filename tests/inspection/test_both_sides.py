@@ -9,6 +9,7 @@ import torch
 from llm_core.config.encoder import EncoderConfig, encoder_presets
 from llm_core.config.encoder_decoder import EncoderDecoderConfig, encoder_decoder_form
 from llm_core.config.errors import UserError
+from llm_core.config.learning import OptimizerConfig
 from llm_core.inspection.attention import attention_weights
 from llm_core.inspection.head_scores import behaviours_of, head_scores
 from llm_core.inspection.influence import answer_influence_map, filling_influence_map
@@ -16,6 +17,7 @@ from llm_core.inspection.overview import attention_overview, pooled
 from llm_core.inspection.recording import record_part
 from llm_core.models.interface import LanguageModel
 from llm_core.models.registry import build_model
+from llm_core.training.optimizers import build_optimizer
 
 V, MASK = 20, 19
 SIZE = {"num_layers": 2, "num_heads": 4, "hidden_size": 32}
@@ -192,3 +194,29 @@ def test_an_answer_is_moved_by_its_source_and_by_what_was_written() -> None:
     assert (weights_TW[:, :21] > 0).all()
     short = answer_influence_map(model, SOURCE, TEXT[:18])
     np.testing.assert_allclose(short[:17], weights_TW[:17, : 21 + 18], atol=1e-5)
+
+
+def test_who_writes_words_backwards_looks_along_the_other_diagonal() -> None:
+    """A layer that has learned to reverse looks, for each letter it writes, at that letter: seen on words of no repeated letter."""
+    letters, end, start = 12, 12, 13
+    torch.manual_seed(0)
+    generator = np.random.default_rng(0)
+    model = build_model(EncoderDecoderConfig(num_layers=1, num_heads=2, hidden_size=32), 14, 16)
+    optimizer = build_optimizer(model, OptimizerConfig(learning_rate=5e-3, weight_decay=0.0), "cpu")
+    for _ in range(400):
+        words = torch.tensor(generator.integers(0, letters, (32, generator.integers(3, 9))))
+        ends, starts = torch.full((32, 1), end), torch.full((32, 1), start)
+        memory = model.encode(torch.cat([words, ends], dim=1))
+        hidden = model(torch.cat([starts, words.flip(1)], dim=1), memory=memory).hidden_BTD
+        targets = torch.cat([words.flip(1), ends], dim=1)
+        loss = torch.nn.functional.cross_entropy(model.logits(hidden).flatten(0, 1), targets.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    mirrored: list[np.ndarray] = []
+    for _ in range(20):
+        word = generator.permutation(letters)[:7].tolist()
+        seen = attention_overview(model, [start, *word[::-1]], 0, source=[*word, end], part="cross")
+        mirrored.append(seen.scores["written"].values_LH)
+        assert seen.scores["written"].chance_L.item() == pytest.approx(1 / 8)
+    assert np.mean(mirrored, axis=0).max() > 0.7
