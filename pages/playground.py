@@ -12,7 +12,7 @@ from llm_core.figures.curves import candidates
 from llm_core.models.families import families
 from llm_core.ui.guards import require_role
 from llm_core.ui.link import asked, remembered, settle, tell
-from llm_core.ui.model_choice import NEWEST, choose_model, say_what_is_unknown
+from llm_core.ui.model_choice import NEWEST, ChosenRun, choose_model, say_what_is_unknown
 from llm_core.ui.playground_filling import show_filled
 from llm_core.ui.playground_texts import first_text, text_box
 from llm_core.ui.sampling_settings import begin_with, sampling_settings
@@ -96,7 +96,7 @@ elif key not in st.session_state:
     st.session_state[key] = remembered(key) or (kept.asked["prompt"] if kept and is_alike else first.text)
 
 
-def write_text() -> tuple[str, bool]:
+def write_text(chosen: ChosenRun) -> tuple[str, bool]:
     """The text box; the text, and whether the model knows all of it."""
     text = st.text_area(box.label, height=110 if objective == "causal" else 160, key=key, help=box.help)
     if len(text) <= LONGEST_IN_ADDRESS:
@@ -114,9 +114,9 @@ def say_the_truth(text: str) -> None:
         st.code(first.truth, language=None, wrap_lines=True)
 
 
-def fill() -> None:
+def fill(chosen: ChosenRun) -> None:
     """An encoder: what it puts where something is hidden."""
-    text, is_known = write_text()
+    text, is_known = write_text(chosen)
     # It changes nothing and needs no more than the text: the button is for the hand that looks for one.
     st.button(box.button, type="primary", icon=":material/edit_note:", key="fill", disabled=not is_known)
     if not is_known:
@@ -172,7 +172,7 @@ def show_written(generation_id: str, kept: KeptGeneration) -> None:
     )
 
 
-def write() -> None:
+def write(chosen: ChosenRun) -> None:
     """A model that writes: on from a beginning, or an answer to a source."""
     text_side, settings_side = st.columns([2, 1], gap="medium")
     with settings_side:
@@ -182,7 +182,7 @@ def write() -> None:
         picture = st.container(height=260, border=False)
         settings = sampling_settings()
     with text_side:
-        text, is_known = write_text()
+        text, is_known = write_text(chosen)
         has_text = objective == "causal" or bool(text)
         started, shown = generation_id, kept
         if st.button(
@@ -222,8 +222,8 @@ def write() -> None:
 
 try:
     if fills_in:
-        fill()
+        fill(chosen)
     else:
-        write()
+        write(chosen)
 except UserError as error:
     show_error(error)
