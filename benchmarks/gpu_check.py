@@ -31,7 +31,7 @@ from llm_core.config.presets import preset
 from llm_core.config.run import RunConfig
 from llm_core.models.counting import count_parameters, training_flops_per_token
 from llm_core.objectives.registry import build_objective
-from llm_core.objectives.vocabulary import plain_vocabulary
+from llm_core.text.vocabulary import plain_vocabulary
 from llm_core.training.trainer import Trainer
 
 # Dense bfloat16 with float32 sums, TFLOP/s, from the makers' data sheets; the first that the chip's name contains.

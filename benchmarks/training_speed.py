@@ -24,7 +24,7 @@ from llm_core.config.overrides import apply_overrides
 from llm_core.config.run import RunConfig
 from llm_core.models.counting import count_parameters
 from llm_core.objectives.registry import build_objective
-from llm_core.objectives.vocabulary import plain_vocabulary
+from llm_core.text.vocabulary import plain_vocabulary
 from llm_core.training.trainer import Trainer
 
 VOCABULARY_SIZE = 65
