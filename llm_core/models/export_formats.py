@@ -87,9 +87,10 @@ def lines_of_python(format: ExportFormat, class_name: str, folder: str) -> str:
     if format == "hf":
         loader = loader_of(class_name)
         return (
-            f"from transformers import AutoTokenizer, {loader}\n\n"
-            f"tokenizer = AutoTokenizer.from_pretrained({folder!r})\n"
-            f"model = {loader}.from_pretrained({folder!r})"
+            f"from transformers import {loader}, AutoTokenizer\n\n"
+            f"folder = {folder!r}\n"
+            "tokenizer = AutoTokenizer.from_pretrained(folder)\n"
+            f"model = {loader}.from_pretrained(folder)"
         )
     if format == "gguf":
         return f"from llama_cpp import Llama\n\nmodel = Llama({f'{folder}/{GGUF_FILE}'!r})\nprint(model('Once upon a time'))"

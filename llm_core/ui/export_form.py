@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 import streamlit as st
 
 from llm_core.backend.exchange_jobs import Export, Place, delete_export, export_run, exports_of
-from llm_core.models.export_formats import WORDS, formats_of, lines_of_python
+from llm_core.models.export_formats import WORDS, ExportFormat, formats_of, lines_of_python
 from llm_core.quantities import size
 from llm_core.ui.guards import may_change_things, require_role
 from llm_core.ui.states import attempt
@@ -46,14 +46,14 @@ def _form(workspace: Workspace, run: RunSummary) -> None:
     if not may_change_things():
         st.caption("Your password opens Glassbox for reading. Models are exported with the other one.")
         return
-    format = st.segmented_control(
+    format: ExportFormat = st.segmented_control(
         "Format", formats, format_func=lambda name: WORDS[name].title, default=formats[0], required=True,
         key=f"export-format-{run.id}",
     )  # fmt: skip
     st.caption(WORDS[format].sentence)
     left, right = st.columns([2, 1])
     with left:
-        place = st.segmented_control(
+        place: Place = st.segmented_control(
             "As", list(_PLACES), format_func=_PLACES.__getitem__, default="folder", required=True,
             key=f"export-place-{run.id}",
         )  # fmt: skip
@@ -70,7 +70,8 @@ def _form(workspace: Workspace, run: RunSummary) -> None:
 
 def _written(workspace: Workspace, export: Export) -> None:
     with st.container(border=True, key=f"exported-{export.job_id}"):
-        st.markdown(f"**{WORDS[export.format].title}** · step {export.step:,} · {size(export.size_bytes)}")
+        what = WORDS[export.format].title + (", zipped" if export.place == "zip" else "")
+        st.markdown(f"**{what}** · step {export.step:,} · {size(export.size_bytes)}")
         folder = str(export.path)
         if export.place == "zip":
             folder = export.path.stem  # as it is called once unpacked

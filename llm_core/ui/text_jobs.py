@@ -1,4 +1,4 @@
-"""Work on text under way: its phase, count, speed and time left, a button to cancel it; and what became of it.
+"""Work on text and models under way: its phase, count, speed and time left, a button to cancel it; and what became of it.
 
 Everything is read from the registry, so a reload or a second tab shows the same work and loses none. Not here: starting it
 (`import_form.py`, `tokenizer_form.py`), the status block of the frame (`status.py`).
@@ -131,6 +131,7 @@ def _outcome(record: JobRecord, closed: set[str]) -> None:
             record.result.get("dataset_name")
             or record.result.get("tokenizer_name")
             or record.result.get("run_name")
+            or record.result.get("file_name")
             or record.name
         )
     )

@@ -64,7 +64,7 @@ def test_a_model_comes_in_and_goes_out_again(workspace: Workspace, tmp_path: Pat
     (export,) = exports_of(workspace, run_id)
     assert any(block.value == str(export.path) for block in app.code)
     lines = next(block.value for block in app.code if "from_pretrained" in block.value)
-    assert f"AutoModelForMaskedLM.from_pretrained({str(export.path)!r})" in lines
+    assert f"folder = {str(export.path)!r}" in lines and "AutoModelForMaskedLM.from_pretrained(folder)" in lines
     assert type(load(export.path)).__name__ == "ModernBertForMaskedLM"
     app.button(key=f"delete-{export.job_id}").click()
     run(app)
