@@ -74,7 +74,7 @@ def fill_text(opened: OpenedModel, text: str, count: int = 10) -> FilledText:
             remedy="Let it write: glassbox generate RUN --prompt TEXT",
         )
     cut = cut_with_places(text, opened.tokenizer, MASK)
-    before, after = _frame(opened)
+    before, after = frame_of(opened)
     tokens = [*before, *(mask if token.token_id is None else token.token_id for token in cut), *after]
     found = fill_masks(opened.require_network(), tokens, mask, count)
     fillings = [Filling(place.position - len(before), place.candidates) for place in found]
@@ -83,7 +83,7 @@ def fill_text(opened: OpenedModel, text: str, count: int = 10) -> FilledText:
     return FilledText(opened.tokenizer.decode(token for token in filled if token is not None), cut, fillings)
 
 
-def _frame(opened: OpenedModel) -> tuple[list[int], list[int]]:
+def frame_of(opened: OpenedModel) -> tuple[list[int], list[int]]:
     """What stands around a text: nothing for models trained here, on windows of text; for imported ones as BERT was trained."""
     if opened.config.data.dataset:
         return [], []

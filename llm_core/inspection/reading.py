@@ -14,7 +14,7 @@ from itertools import groupby
 from llm_core.config.errors import UserError
 from llm_core.config.sampling import SamplingConfig
 from llm_core.generation.decoding import Generation
-from llm_core.generation.filling import tokens_with_places
+from llm_core.generation.filling import frame_of, tokens_with_places
 from llm_core.generation.opening import OpenedModel
 from llm_core.generation.prompts import gap_numbers, source_tokens
 from llm_core.models.families import families
@@ -54,10 +54,12 @@ def read_text(opened: OpenedModel, text: str, answer: str | None = None, *, long
     if "cross" in families()[opened.config.model.kind].attention:
         return _read_pair(opened, text, answer or "", longest)
     mask = opened.vocabulary.mask_token
-    if mask is not None and MASK in text:
-        tokens = tokens_with_places(text, opened.tokenizer, [mask])
-    else:
+    if mask is None:
         tokens = opened.tokenizer.encode(text)
+    else:
+        before, after = frame_of(opened)
+        inside = tokens_with_places(text, opened.tokenizer, [mask]) if MASK in text else opened.tokenizer.encode(text)
+        tokens = [*before, *inside, *after]
     _check_length("text", tokens, longest)
     return Reading(tokens)
 
