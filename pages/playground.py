@@ -121,6 +121,9 @@ def fill(chosen: ChosenRun) -> None:
     st.button(box.button, type="primary", icon=":material/edit_note:", key="fill", disabled=not is_known)
     if not is_known:
         return
+    if not text.strip():
+        st.caption(f"Write a text, with {box.sign} for each token that the model is to fill in.")
+        return
     is_hidden = box.sign in text
     places = client.fill(record.id, step, text)["places"] if is_hidden else []
     show_filled(text, chosen.tokenizer(choice), places, key=key)

@@ -149,14 +149,15 @@ def _write(flight: _InFlight, file: GenerationFile, gaps: Mapping[int, int]) -> 
 
 def _shown(token: GeneratedToken, gaps: Mapping[int, int]) -> dict[str, Any]:
     """As `llm_core/ui/token_view.py` shows it."""
-
-    def text(token_id: int, spelled: str) -> str:
-        return f"⟨gap {gaps[token_id]}⟩" if token_id in gaps else spelled
-
     alternatives = [
-        {"text": text(other.token, other.text), "p": other.probability, "id": other.token}
+        {"text": named(other.token, other.text, gaps), "p": other.probability, "id": other.token}
         for other in token.alternatives
     ]
-    shown = {"id": token.token, "text": text(token.token, token.text), "p": token.probability}
+    shown = {"id": token.token, "text": named(token.token, token.text, gaps), "p": token.probability}
     gap = {"gap": gaps[token.token]} if token.token in gaps else {}
     return {**shown, **gap, "alternatives": alternatives}
+
+
+def named(token: int, text: str, gaps: Mapping[int, int]) -> str:
+    """The token's text; one that stands for a gap is called after it, whatever its tokenizer calls it."""
+    return f"⟨gap {gaps[token]}⟩" if token in gaps else text

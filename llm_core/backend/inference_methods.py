@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from llm_core.backend.generations import Generations
+from llm_core.backend.generations import Generations, named
 from llm_core.backend.inference_client import MAXIMUM_INSPECTED_TOKENS
 from llm_core.backend.model_cache import ModelCache
 from llm_core.config.errors import UserError
@@ -76,9 +76,9 @@ class Methods:
         loaded, at_step = self.models.get(run_id, step)
         model, tokens = ready_to_write(loaded, _bounded(prompt))
         tokens = tokens or starting_tokens(loaded.tokenizer)
-        if GAP in prompt and isinstance(model, AnswerTextModel):
-            # What may stand in the first gap; that it is named first is no question.
-            tokens += list(gap_numbers(loaded))[:1]
+        gaps = gap_numbers(loaded)
+        if GAP in prompt:
+            tokens += list(gaps)[:1]  # what may stand in the first gap; that it is named first is no question
         logits_V = model.start(len(tokens)).read(tokens)
         candidates = compare_candidates(logits_V, set(tokens), _settings(settings))
         return {
@@ -86,7 +86,7 @@ class Methods:
             "tokens": [
                 {
                     "id": candidate.token,
-                    "text": loaded.tokenizer.token_text(candidate.token),
+                    "text": named(candidate.token, loaded.tokenizer.token_text(candidate.token), gaps),
                     "p": candidate.probability,
                     "p_after": candidate.candidate_probability,
                     "kept": candidate.candidate_probability > 0,

@@ -148,6 +148,9 @@ def test_nothing_hidden_and_unknown_letters_are_said(home: Path) -> None:
     text_box(app).set_value(MASK + "t" * 80)
     rerun(app)
     assert "longer than the model's context" in app.error[0].value
+    text_box(app).set_value("")
+    rerun(app)
+    assert not app.error and "Write a text" in " ".join(caption.value for caption in app.main.caption)
 
 
 def test_gaps_are_filled_by_an_answer_that_names_them(home: Path) -> None:
