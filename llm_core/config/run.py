@@ -58,6 +58,15 @@ class RunConfig(Settings):
                 f"a model of kind {self.model.kind} cannot learn by the objective {self.objective.kind}. "
                 f"Set objective.kind to {' or '.join(fitting)}."
             )
+        if (
+            isinstance(self.objective, CausalConfig)
+            and self.objective.within_documents
+            and self.model.kind != "transformer"
+        ):
+            raise ValueError(
+                f"a model of kind {self.model.kind} does not read rows of several documents. "
+                "Set objective.within_documents to false, or choose a Transformer."
+            )
         return self
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from llm_core.config.errors import UserError
 from llm_core.config.objective import CausalConfig
 from llm_core.config.run import RunConfig
 from llm_core.models.families import families
@@ -62,12 +61,6 @@ class CausalObjective:
         assert isinstance(config.objective, CausalConfig)
         batch_size, context = config.training.batch_size, config.data.context_length
         if families()[config.model.kind].is_recurrent:
-            if config.objective.within_documents:
-                raise UserError(
-                    "A recurrent network reads one stream from document to document",
-                    value="objective.within_documents = true",
-                    remedy="Switch “Keep documents apart” off, or choose a Transformer",
-                )
             return _Streams(RecurrentStreams(tokens, batch_size, context), batch_size * context)
         end_of_text = self.vocabulary.end_of_text if config.objective.within_documents else None
         return _Windows(RandomWindows(tokens, batch_size, context, config.seed), batch_size * context, end_of_text)

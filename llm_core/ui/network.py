@@ -100,7 +100,7 @@ def _encoder_decoder(model: EncoderDecoderConfig, count: ParameterCount, vocabul
     stages = [
         _embedding(count, vocabulary_size, width),
         Stage(encoder, readers),
-        Stage(decoder, writers, reads="a vector for each token of the source, and the answer so far"),
+        Stage(decoder, writers, reads="source vectors, and the answer so far"),
         _head(model, count, vocabulary_size),
     ]
     return Network(stages, "token numbers of the source", _outcome(vocabulary_size))

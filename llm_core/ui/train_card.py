@@ -90,7 +90,8 @@ def _measure_when_at_rest(workspace: Workspace, config: RunConfig) -> None:
 
 def _tiles(estimate: Estimate, state: Measurement) -> None:
     with st.container(horizontal=True, gap="small"):
-        st.metric("Parameters", large(estimate.parameters.total), width="content")
+        title = "n-grams, at most" if estimate.parameters.is_upper_bound else "Parameters"
+        st.metric(title, large(estimate.parameters.total), width="content")
         st.metric("Memory", size(estimate.memory.total_bytes), width="content")
         st.metric("Speed", f"{three_digits(estimate.tokens_per_second)} tokens/s", width="content")
         if estimate.seconds is not None:
@@ -98,7 +99,7 @@ def _tiles(estimate: Estimate, state: Measurement) -> None:
     between = ""
     if estimate.seconds_low is not None and estimate.seconds_high is not None:
         between = f"Time between {duration(estimate.seconds_low)} and {duration(estimate.seconds_high)}. "
-    st.caption(literal(between + _HOW[state]))
+    st.caption(literal(f"{between}{_HOW[state]} To use it afterwards takes {size(estimate.inference_bytes)}."))
 
 
 def show_meaning(estimate: Estimate) -> None:

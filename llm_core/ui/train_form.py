@@ -48,6 +48,7 @@ _READ_BY = {
     "optimizer.momentum": ("optimizer.kind", ("sgd",)),
     "schedule.final_fraction": ("schedule.kind", ("cosine", "trapezoid")),
     "schedule.decay_fraction": ("schedule.kind", ("trapezoid",)),
+    "objective.within_documents": ("model.kind", ("transformer",)),
     "model.rope_theta": ("model.positions", ("rope",)),
     "model.local_rope_theta": ("model.positions", ("rope",)),
     "model.position_offset": ("model.positions", ("learned",)),
@@ -70,7 +71,9 @@ def train_form(workspace: Workspace, draft: Draft) -> tuple[dict[str, Any], Delt
             values["data.dataset"] = _dataset(workspace, draft)
         with right:
             values["data.tokenizer"] = _tokenizer(workspace, draft)
-        values |= _rows(draft, values, ("data.",), advanced)
+        # What is counted looks at its order and at no context.
+        about_text = ("data.validation",) if families()[values["model.kind"]].is_counted else ("data.",)
+        values |= _rows(draft, values, about_text, advanced)
     with st.container(border=True):
         st.subheader("Model")
         values = _model(draft, values, advanced)
