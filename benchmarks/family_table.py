@@ -131,6 +131,7 @@ def run_row(workspace: Path, row: Row, minutes: float) -> dict[str, Any]:
     name = f"{row.key}-{datetime.now(UTC):%Y%m%d%H%M%S}"
     sets = [part for change in changes for part in ("--set", change)]
     result = glassbox(workspace, "train", "--preset", row.preset, "--name", name, "--foreground", *sets)
+    result["parameters"] = glassbox(workspace, "show", result["run_id"])["parameters"]
     guess = guess_of(workspace, result["run_id"]) if row.name in ("bert", "t5") else {}
     return {
         "row": row.name,

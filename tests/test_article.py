@@ -32,10 +32,7 @@ def test_every_file_that_the_article_names_is_there() -> None:
 def test_every_setting_that_the_article_names_is_there() -> None:
     text = PAGE.read_text(encoding="utf-8")
     known = {
-        row.path
-        for kind in MODEL_CONFIGS
-        for objective in OBJECTIVES_OF[kind]
-        for row in describe_run(kind, objective)
+        row.path for kind in MODEL_CONFIGS for objective in OBJECTIVES_OF[kind] for row in describe_run(kind, objective)
     }
     named = re.findall(r"`((?:model|objective|data|training|optimizer|schedule)\.[a-z_]+)(?:=([a-z0-9-]+))?`", text)
     assert len(named) > 30

@@ -143,9 +143,15 @@ def _in_foreground(workspace: Workspace, record: JobRecord, options: argparse.Na
         thread.join()
         line.close()
     if options.json:
+        names = ("steps", "train_loss", "val_loss", "bits_per_byte", "tokens_per_second", "seconds")
         # An objective that is no code length adds its losses under their own names.
-        always = dict.fromkeys(("steps", "train_loss", "val_loss", "bits_per_byte", "tokens_per_second", "seconds"))
-        print_json({"run_id": record.id, "state": record.state, **always, **record.result})
+        own = {
+            name: value
+            for name, value in record.result.items()
+            if name.endswith(("_train_loss", "_val_loss", "_accuracy"))
+        }
+        told = {name: record.result.get(name) for name in names}
+        print_json({"run_id": record.id, "state": record.state, **told, **own})
     else:
         print(f"{record.name} ({record.id}) {record.state}. {record.reason} {record.remedy}".rstrip())
         print(_figures(summarise_run(workspace, record)))

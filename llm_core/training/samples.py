@@ -107,8 +107,9 @@ def _fill(
     filled = list(hidden)
     for place in fill_masks(trainer.model, hidden, mask, count=1):
         filled[place.position] = place.candidates[0][0]
-    shown = "".join(MASK if token == mask else tokenizer.decode([token]) for token in hidden)
     known = extend_tokenizer(tokenizer, objective.vocabulary)
+    parts = [MASK.encode() if token == mask else known.token_bytes(token) for token in hidden]
+    shown = b"".join(parts).decode("utf-8", "replace")
     return WrittenSample(shown, known.decode(filled), SEED, expected=tokenizer.decode(tokens))
 
 
@@ -137,11 +138,12 @@ def _answer(trainer: Trainer, tokenizer: TextTokenizer, batch: Batch) -> Written
 
 
 def _named(tokenizer: TextTokenizer, tokens: Sequence[int]) -> str:
-    """Text with marks by their names: a gap must be seen."""
-    return "".join(
-        f" {tokenizer.token_text(token)} " if token in tokenizer.special_ids else tokenizer.decode([token])
+    """Text with special tokens by their names: a mask or a gap must be seen."""
+    parts = [
+        f" {tokenizer.token_text(token)} ".encode() if token in tokenizer.special_ids else tokenizer.token_bytes(token)
         for token in tokens
-    )
+    ]
+    return b"".join(parts).decode("utf-8", "replace")
 
 
 def _first_row(window_length: int, validation: TokenVector) -> np.ndarray:

@@ -105,6 +105,8 @@ def _tiles(estimate: Estimate, state: Measurement) -> None:
 def show_meaning(estimate: Estimate) -> None:
     """Tokens against parameters, epochs, vocabulary, in words."""
     lines: list[str] = []
+    if estimate.flops_per_token:
+        lines.append(f"Training takes {large(estimate.flops_per_token)} floating-point operations for each token.")
     if estimate.tokens is not None and estimate.steps is not None:
         epochs = "" if estimate.epochs is None else f", the text {three_digits(estimate.epochs)} times"
         lines.append(f"{estimate.steps:,} steps read {large(estimate.tokens)} tokens{epochs}.")
