@@ -194,7 +194,7 @@ def encoder_presets() -> dict[str, EncoderConfig]:
     # RoBERTa's published weights have a single token type and this epsilon; the class in transformers defaults to BERT's.
     roberta = bert.model_copy(update={"position_offset": 2, "token_types": 1, "norm_epsilon": 1e-5})
     modernbert = EncoderConfig(num_layers=22, num_heads=12, hidden_size=768)
-    small = {"num_layers": 4, "num_heads": 4, "hidden_size": 128}
+    small = {"num_layers": 4, "num_heads": 4, "hidden_size": 128, "dropout": 0.0}
     return {
         "bert": bert,
         "bert-small": bert.model_copy(update=small),

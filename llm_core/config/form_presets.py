@@ -75,12 +75,12 @@ def _small(name: str, title: str, sentence: str, model: TransformerConfig) -> Pr
 def _small_encoder(name: str) -> Preset:
     title, sentence = _ENCODERS[name]
     config = RunConfig(
-        data=DataConfig(dataset="python-reference", tokenizer="char", context_length=128),
+        data=DataConfig(dataset="python-reference", tokenizer="char", context_length=64),
         model=encoder_presets()[f"{name}-small"],
         objective=MaskingConfig(rate=0.3 if name == "modernbert" else 0.15),
-        optimizer=OptimizerConfig(learning_rate=1e-3),
-        schedule=ScheduleConfig(warmup_steps=200),
-        training=TrainingConfig(batch_size=16, max_steps=2_000, log_interval=5, eval_interval=200),
+        optimizer=OptimizerConfig(learning_rate=1.5e-3),
+        schedule=ScheduleConfig(warmup_steps=400),
+        training=TrainingConfig(batch_size=32, max_steps=2_000, log_interval=5, eval_interval=200),
     )
     return Preset(name, title, sentence, "cpu", config)
 
