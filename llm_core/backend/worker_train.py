@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llm_core.backend.endings import CANCELLED, Cancelled, StopSignal, explain
 from llm_core.backend.lease import Heartbeat
+from llm_core.backend.ranks import ranks_of
 from llm_core.backend.run_control import RunControl
 from llm_core.backend.run_progress import RunProgress
 from llm_core.backend.run_recorder import RunRecorder
@@ -51,9 +52,11 @@ def run_training(workspace: Workspace, record: JobRecord, token: str, stop: Stop
             if families()[config.model.kind].is_counted:
                 result, summary = count_run(folder, config, tokens, token, writer, progress, control)
             else:
-                trainer = _trainer(folder, config, tokens, writer, progress)
+                trainer, checkpoint = _trainer(folder, config, tokens, writer, progress)
                 recorder = RunRecorder(folder, token, writer, tokens, progress, heartbeat, timing)
-                result = train(trainer, [recorder], control)
+                with ranks_of(config, folder, tokens, checkpoint, trainer.execution) as ranks:
+                    trainer.share_with(ranks)
+                    result = train(trainer, [recorder], control)
                 summary = recorder.summary(trainer, result)
             progress.phase = result.state
         except LeaseLost:
@@ -77,8 +80,8 @@ def run_training(workspace: Workspace, record: JobRecord, token: str, stop: Stop
 
 def _trainer(
     folder: Path, config: RunConfig, tokens: TokenSet, writer: MetricsWriter, progress: RunProgress
-) -> Trainer:
-    """A new trainer, or the one of the newest whole checkpoint; a new stretch of the curve begins either way."""
+) -> tuple[Trainer, Path | None]:
+    """A new trainer, or the one of the newest whole checkpoint and that; a new stretch of the curve begins either way."""
     objective = objective_for(config, tokens.tokenizer)
     if isinstance(objective, PairObjective):
         require_pairs(tokens.meta)
@@ -108,4 +111,4 @@ def _trainer(
         )
     progress.values = {"parameters": parameters, "device": trainer.execution.device, "step": trainer.step}
     progress.phase = "first step"
-    return trainer
+    return trainer, None if checkpoint is None else checkpoint.path

@@ -36,5 +36,10 @@ class HardwareConfig(Settings):
         0, label="Threads", help="CPU threads; 0 takes all cores.", unit="threads", minimum=0, maximum=1_024
     )
     num_processes: int = setting(
-        1, label="Processes", help="Worker processes of one run.", unit="processes", minimum=1, maximum=1
+        1,
+        label="Processes",
+        help="Processes that share each batch of one run: one for each GPU. The sum of their work is that of one large batch.",
+        unit="processes",
+        minimum=1,
+        maximum=64,
     )

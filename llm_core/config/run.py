@@ -69,6 +69,24 @@ class RunConfig(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _batch_can_be_shared(self) -> RunConfig:
+        processes = self.hardware.num_processes
+        if processes > 1 and self.model.kind not in _SHARED:
+            raise ValueError(
+                f"a model of kind {self.model.kind} is trained in one process: it carries its state from batch to batch or is counted. "
+                "Set hardware.num_processes to 1."
+            )
+        if processes > self.training.batch_size:
+            raise ValueError(
+                f"{processes} processes cannot share a batch of {self.training.batch_size} rows. "
+                "Set training.batch_size to as many at least, or lower hardware.num_processes."
+            )
+        return self
+
+
+_SHARED = ("transformer", "encoder", "encoder-decoder")
+
 
 def config_from_dict(values: Any) -> RunConfig:
     """A RunConfig from plain JSON values.

@@ -25,6 +25,7 @@ from llm_core.objectives.interface import Batch
 from llm_core.objectives.registry import TrainingObjective
 from llm_core.text.batches import TokenVector
 from llm_core.training.budget import steps_of_budget, steps_of_minutes
+from llm_core.training.data_parallel import Alone, Ranks, add_up_gradients, share_of
 from llm_core.training.execution import Execution, choose_execution
 from llm_core.training.optimizers import build_optimizer
 from llm_core.training.schedules import learning_rate
@@ -78,6 +79,7 @@ class Trainer:
         execution: Execution | None = None,
     ) -> None:
         self.config = config
+        self._ranks: Ranks = Alone()
         self.objective = objective
         self.step = 0
         self.tokens = 0
@@ -110,6 +112,12 @@ class Trainer:
         self._attempt_steps = 0
         self._timed_from: tuple[int, float] | None = None
 
+    def share_with(self, ranks: Ranks) -> None:
+        """From now on each step is shared among these processes, all of which must have come to the same place."""
+        self._ranks = ranks
+        if self.execution.device == "cpu":
+            torch.set_num_threads(max(1, self.execution.num_threads // ranks.size))
+
     @property
     def is_done(self) -> bool:
         """True when the budget is used up."""
@@ -134,23 +142,40 @@ class Trainer:
     def advance(self) -> None:
         """Hand one optimizer step to the device: accumulate, check, clip, update. `take_reports` tells what came out."""
         started = time.perf_counter()
-        rate = self._set_learning_rate()
+        if self._ranks.rank:
+            # What dropout draws here must differ from the first process and be found again on resume, so it hangs on the step alone.
+            torch.manual_seed(self.config.seed + 1_000_003 * self._ranks.rank + self.step)
         self.optimizer.zero_grad(set_to_none=True)
         batches = [self.batches.next() for _ in range(self.config.training.gradient_accumulation_steps)]
         num_targets = sum(batch.num_targets for batch in batches)
         num_tokens = sum(batch.num_tokens for batch in batches)
         loss_sum = torch.zeros((), device=self.execution.device)
         for batch in batches:
-            piece_sum = self._forward(batch)
+            piece_sum = self._forward(share_of(batch, self._ranks))
             # Each piece is divided by all targets of the step: a mean of means would weigh tokens unequally.
             (piece_sum / num_targets).backward()
             loss_sum += piece_sum.detach()
+        self._exchange(loss_sum)
+        rate = self._set_learning_rate()
         outcome = torch.stack((loss_sum / num_targets, self._clip_gradients()))
         self._update(outcome)
         self.step += 1
         self.tokens += num_tokens
         self._unread.append(_Unread(self.step, num_tokens, rate, outcome))
         self._count_time(time.perf_counter() - started, num_tokens)
+
+    def _exchange(self, loss_sum: Tensor) -> None:
+        """Add up gradients and losses of all processes; the others learn when the first one knows the run's end."""
+        if self._ranks.size == 1:
+            return
+        add_up_gradients(self.model, self._ranks)
+        is_first = self._ranks.rank == 0
+        end = self.total_steps if is_first and self.total_steps is not None else 0
+        told = torch.stack((loss_sum, torch.tensor(float(end), device=loss_sum.device)))
+        self._ranks.add_up(told)
+        loss_sum.copy_(told[0])
+        if not is_first:
+            self.total_steps = round(float(told[1])) or None
 
     def take_reports(self) -> list[StepReport]:
         """What came out of the steps since the last call, waiting for the device where needed.
@@ -171,7 +196,7 @@ class Trainer:
                 self.step = entry.step - 1
                 self.tokens -= sum(later.num_tokens for later in unread[index:])
                 break
-        if not self.minutes_are_planned:
+        if not self.minutes_are_planned and self._ranks.rank == 0:
             self._plan_minutes()
         return reports
 

@@ -194,3 +194,24 @@ def test_a_model_learns_to_write_backwards() -> None:
     with torch.no_grad():
         loss_sum, count, _ = loss_of(step, batch_of_pairs(200))
     assert (loss_sum / count).item() < 0.1
+
+
+@forms
+def test_one_batch_can_be_learned_by_heart(form: str) -> None:
+    torch.manual_seed(1)
+    config = encoder_decoder_form(form).small.model_copy(update={"dropout": 0.0})
+    step = SequenceToSequenceStep(EncoderDecoder(config, V, 16))
+    batch = pad_pairs([([3, 4, 5], [5, 4, 3, 6]), ([6, 7], [9, 2])], start_token=START, end_token=END)
+    optimizer = torch.optim.AdamW(step.parameters(), lr=1e-2 if form == "t5" else 2e-3, weight_decay=0.0)
+    calmer = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, total_iters=600)  # norms after each sum need it
+    loss = math.inf
+    for _ in range(600):
+        loss_sum, count, _ = loss_of(step, batch)
+        loss = loss_sum.item() / count.item()
+        if loss < 0.01:
+            break
+        optimizer.zero_grad()
+        (loss_sum / count).backward()
+        optimizer.step()
+        calmer.step()
+    assert loss < 0.01

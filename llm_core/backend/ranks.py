@@ -1,0 +1,116 @@
+"""The other processes of a run that several share: started by its worker, they do the steps and nothing else.
+
+They end with the worker, whatever ends it: each watches a pipe that only the worker holds open. Not here: how work is shared
+(`llm_core.training.data_parallel`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from llm_core.backend.thread_waiting import thread_environment
+from llm_core.config.run import RunConfig
+from llm_core.text.token_set import TokenSet, open_token_set
+from llm_core.training.data_parallel import Alone, ProcessGroup, Ranks
+from llm_core.training.execution import Execution
+
+
+@contextmanager
+def ranks_of(
+    config: RunConfig, folder: Path, tokens: TokenSet, checkpoint: Path | None, execution: Execution
+) -> Generator[Ranks]:
+    """The processes of a run, this one leading; the others are gone when the block is left.
+
+    Args:
+        folder: of the run; the processes meet in it.
+        checkpoint: what they go on from.
+        execution: how to compute, the same everywhere.
+    """
+    size = config.hardware.num_processes
+    if size == 1:
+        yield Alone()
+        return
+    meeting_place = folder / f"ranks-{uuid.uuid4().hex}"
+    settings = folder / "ranks.json"
+    settings.write_text(
+        json.dumps(
+            {
+                "config": config.model_dump(mode="json"),
+                "tokens": str(tokens.path),
+                "checkpoint": None if checkpoint is None else str(checkpoint),
+                "execution": execution.to_dict(),
+                "meeting_place": str(meeting_place),
+            }
+        ),
+        encoding="utf-8",
+    )
+    helpers = [_start(settings, rank) for rank in range(1, size)]
+    try:
+        group = ProcessGroup(meeting_place, 0, size, execution.device)
+        try:
+            yield group
+        finally:
+            group.leave()
+    finally:
+        for helper in helpers:
+            with helper:  # closes the pipe and waits for the end
+                helper.kill()
+        meeting_place.unlink(missing_ok=True)
+        settings.unlink(missing_ok=True)
+
+
+def _start(settings: Path, rank: int) -> subprocess.Popen[bytes]:
+    """A helper that inherits the run's log, and a pipe that closes when this process ends."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONSAFEPATH": "1", **thread_environment()}
+    command = [sys.executable, "-m", "llm_core.backend.ranks", str(settings), str(rank)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
+
+
+def main() -> None:
+    """One helper: the same steps as the leader, until it leaves."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("settings", type=Path)
+    parser.add_argument("rank", type=int)
+    options = parser.parse_args()
+    threading.Thread(target=_end_with_the_worker, daemon=True).start()
+
+    from llm_core.config.run import config_from_dict
+    from llm_core.objectives.registry import objective_for
+    from llm_core.training.checkpoint_state import restore_trainer
+    from llm_core.training.trainer import Trainer
+
+    values = json.loads(options.settings.read_text(encoding="utf-8"))
+    config = config_from_dict(values["config"])
+    tokens = open_token_set(Path(values["tokens"]))
+    execution = Execution.from_dict(values["execution"])
+    size = config.hardware.num_processes
+    ranks = ProcessGroup(Path(values["meeting_place"]), options.rank, size, execution.device)
+    objective = objective_for(config, tokens.tokenizer)
+    if values["checkpoint"] is None:
+        trainer = Trainer(config, tokens.train, objective, execution)
+    else:
+        trainer = restore_trainer(Path(values["checkpoint"]), tokens.train, objective)
+    trainer.share_with(ranks)
+    while not trainer.is_done:
+        trainer.advance()
+        if trainer.must_read and not trainer.take_reports()[-1].is_finite:
+            break
+
+
+def _end_with_the_worker() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

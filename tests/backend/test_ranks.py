@@ -1,0 +1,75 @@
+"""Several processes sharing a run make the updates of one: real processes, real exchange, every objective they take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from llm_core.backend.endings import StopSignal
+from llm_core.backend.jobs import submit_run
+from llm_core.backend.worker import run_in_foreground
+from llm_core.config.errors import UserError
+from llm_core.config.overrides import apply_overrides
+from llm_core.config.run import RunConfig
+from llm_core.config.timing import Timing
+from llm_core.workspace.checkpoints import find_checkpoint
+from llm_core.workspace.metrics_read import read_points
+from llm_core.workspace.paths import Workspace
+from llm_core.workspace.runs import run_folder
+from tests.backend.support import processes_of, wait_for
+
+BASE = (
+    *(
+        "model.hidden_size=16",
+        "model.num_layers=1",
+        "model.num_heads=2",
+        "data.dataset=letters",
+        "data.context_length=16",
+    ),
+    *(
+        "training.batch_size=3",
+        "training.gradient_accumulation_steps=2",
+        "training.max_steps=8",
+        "training.log_interval=1",
+    ),
+    *("training.eval_interval=4", "training.sample_tokens=4", "hardware.device=cpu", "hardware.num_threads=1"),
+)
+KINDS = {
+    "causal": ("model.kind=transformer",),
+    "masked": ("model.kind=encoder", "objective.whole_words=true"),
+    "span": ("model.kind=encoder-decoder", "objective.num_sentinels=4"),
+}
+
+
+def run_of(workspace: Workspace, *changes: str) -> Path:
+    record = submit_run(workspace, apply_overrides(RunConfig(), [*changes]), foreground=True)
+    record = run_in_foreground(workspace, record.id, Timing.from_environment(), StopSignal())
+    assert record.state == "finished", record.reason
+    return run_folder(workspace, record.id)
+
+
+@pytest.mark.parametrize(("prefix", "kind"), [("", "causal"), ("masked_", "masked"), ("span_", "span")])
+def test_two_processes_equal_one_large_batch(workspace: Workspace, prefix: str, kind: str) -> None:
+    """Three rows on two processes: shares of unequal size, whose mean of means would be another number."""
+    alone, shared = (
+        run_of(workspace, *KINDS[kind], *BASE, f"hardware.num_processes={count}", f"name=of-{count}")
+        for count in (1, 2)
+    )
+    losses = [read_points(folder, f"{prefix}train_loss").value for folder in (alone, shared)]
+    assert len(losses[0]) == 8
+    np.testing.assert_allclose(losses[0], losses[1], atol=1e-5, rtol=0)
+    weights = [load_file(find_checkpoint(folder).path / "model.safetensors") for folder in (alone, shared)]
+    for name, array in weights[0].items():
+        np.testing.assert_allclose(array, weights[1][name], atol=2e-5, rtol=0, err_msg=name)
+    assert not list(shared.glob("ranks*")), "nothing of the meeting is left"
+    wait_for("the helpers to be gone", lambda: not [line for line in processes_of(workspace) if "ranks" in line])
+
+
+def test_what_cannot_be_shared_says_so() -> None:
+    with pytest.raises(UserError, match="one process"):
+        apply_overrides(RunConfig(), ["model.kind=lstm", "hardware.num_processes=2"])
+    with pytest.raises(UserError, match="4 processes cannot share a batch of 3 rows"):
+        apply_overrides(RunConfig(), ["training.batch_size=3", "hardware.num_processes=4"])
