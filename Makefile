@@ -15,7 +15,7 @@ run: $(READY)
 
 test: $(READY_DEV)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e" -q
-	$(BIN)/python -m pytest -m e2e -q
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m e2e -q
 
 lint: $(READY_DEV)
 	$(BIN)/ruff check .
