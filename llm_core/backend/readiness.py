@@ -13,10 +13,12 @@ from llm_core.backend.text_length import TextLength, bounding_tokens, text_lengt
 from llm_core.backend.vocabulary import guess_vocabulary
 from llm_core.config.errors import UserError
 from llm_core.config.ngram import NgramConfig
+from llm_core.config.objective import CausalConfig, SequenceToSequenceConfig
 from llm_core.config.run import RunConfig
 from llm_core.models.counting import count_parameters, training_memory
 from llm_core.objectives.row_shape import row_shape
 from llm_core.text.library import find_dataset
+from llm_core.text.pair_batches import no_pairs, torn_pairs
 from llm_core.training.budget import steps_of_budget
 from llm_core.workspace.paths import Workspace
 
@@ -41,6 +43,10 @@ def check_readiness(workspace: Workspace, config: RunConfig) -> Readiness:
         row = row_shape(config)
     except UserError as error:
         return Readiness([error], [], can_be_estimated=False)
+    if isinstance(config.objective, SequenceToSequenceConfig) and not dataset.is_pairs:
+        return Readiness([no_pairs(dataset.name)], [], can_be_estimated=False)
+    if isinstance(config.objective, CausalConfig) and config.objective.within_documents and dataset.is_pairs:
+        blocking.append(torn_pairs())
     characters = dataset.characters
     validation_characters = int(characters * config.data.validation_fraction)
     if (

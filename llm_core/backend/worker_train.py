@@ -15,14 +15,14 @@ from llm_core.backend.run_progress import RunProgress
 from llm_core.backend.run_recorder import RunRecorder
 from llm_core.backend.run_tokens import tokens_of_run
 from llm_core.backend.worker_count import count_run
-from llm_core.config.errors import UserError
+from llm_core.config.objective import CausalConfig
 from llm_core.config.run import RunConfig, config_from_dict
 from llm_core.config.timing import Timing
 from llm_core.models.counting import count_parameters
 from llm_core.models.families import families
 from llm_core.objectives.pair_objective import PairObjective, PairReader
 from llm_core.objectives.registry import objective_for
-from llm_core.text.pair_batches import require_pairs
+from llm_core.text.pair_batches import require_pairs, torn_pairs
 from llm_core.text.token_set import TokenSet
 from llm_core.training.checkpoint_state import restore_trainer
 from llm_core.training.loop import train
@@ -85,12 +85,8 @@ def _trainer(
     objective = objective_for(config, tokens.tokenizer)
     if isinstance(objective, PairObjective):
         require_pairs(tokens.meta)
-    elif tokens.meta.is_pairs and getattr(config.objective, "within_documents", False):
-        raise UserError(
-            "A pair would be torn apart: its source and its answer are documents of their own to the model",
-            value="objective.within_documents = true",
-            remedy="Switch “Keep documents apart” off for a text of pairs",
-        )
+    elif tokens.meta.is_pairs and isinstance(config.objective, CausalConfig) and config.objective.within_documents:
+        raise torn_pairs()
     parameters = count_parameters(config.model, objective.vocabulary.size, config.data.context_length).total
     progress.phase, progress.fraction = f"building {parameters / 1e6:.2g} M parameters", None
     checkpoint = newest_valid(folder, on_problem=lambda problem: writer.event("damaged", problem))

@@ -161,12 +161,26 @@ class PairBatches:
 def require_pairs(meta: TokenMeta) -> None:
     """Raise UserError unless the text was brought in as pairs: a text of two documents has two ends as well."""
     if not meta.is_pairs:
-        raise UserError(
-            "This text has no pairs of source and target, which this objective learns from",
-            value=meta.dataset_name,
-            limit="a table imported with an answer column, or the built-in text “Reversed words”",
-            remedy="Choose such a text, or another objective",
-        )
+        raise no_pairs(meta.dataset_name)
+
+
+def no_pairs(dataset_name: str) -> UserError:
+    """What to say where pairs are needed and there are none."""
+    return UserError(
+        "This text has no pairs of source and target, which this objective learns from",
+        value=dataset_name,
+        limit="a table imported with an answer column, or the built-in text “Reversed words”",
+        remedy="Choose such a text, or another objective",
+    )
+
+
+def torn_pairs() -> UserError:
+    """What to say where documents are to be kept apart in a text of pairs."""
+    return UserError(
+        "A pair would be torn apart: its source and its answer are documents of their own to the model",
+        value="objective.within_documents = true",
+        remedy="Switch “Keep documents apart” off for a text of pairs",
+    )
 
 
 def _places(tokens: TokenVector, token_id: int | None) -> np.ndarray[Any, np.dtype[np.int64]]:

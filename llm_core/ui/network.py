@@ -70,9 +70,7 @@ def _decoder(model: TransformerConfig, count: ParameterCount) -> Stage:
 
 
 def _encoder(model: EncoderConfig, count: ParameterCount, vocabulary_size: int) -> Network:
-    reach = "to both sides"
-    if model.window:
-        reach += f", {model.window // 2:,} tokens in local layers"
+    reach = f"mostly ± {model.window // 2:,} tokens" if model.window else "to both sides"
     heads = f"{model.num_heads} × {model.head_size} units, {reach}"
     blocks = [
         Block("attention", "Attention", heads, count.attention),
@@ -80,7 +78,7 @@ def _encoder(model: EncoderConfig, count: ParameterCount, vocabulary_size: int) 
     ]
     head = Block("head", "Head", f"{model.hidden_size:,} → {vocabulary_size:,}, at hidden places only", count.head)
     stages = [_embedding(count, vocabulary_size, model.hidden_size), Stage(blocks, model.num_layers), Stage([head])]
-    return Network(stages, "token numbers, some hidden", f"for each hidden place {_outcome(vocabulary_size)}")
+    return Network(stages, "token numbers, some hidden", f"{vocabulary_size:,} probabilities for each hidden place")
 
 
 def _encoder_decoder(model: EncoderDecoderConfig, count: ParameterCount, vocabulary_size: int) -> Network:

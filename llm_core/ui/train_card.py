@@ -15,6 +15,7 @@ from llm_core.config.errors import UserError
 from llm_core.config.run import RunConfig
 from llm_core.figures.architecture import architecture, describe
 from llm_core.figures.curves import schedule
+from llm_core.models.families import families
 from llm_core.quantities import duration, large, size, three_digits
 from llm_core.training.schedules import learning_rate
 from llm_core.ui.guards import may_change_things, require_role
@@ -140,7 +141,7 @@ def show_problems(blocking: list[UserError], warnings: list[UserError]) -> None:
 
 def show_schedule(config: RunConfig, steps: int | None) -> None:
     """The learning rate over the run, where its end is known."""
-    if not steps:
+    if not steps or families()[config.model.kind].is_counted:
         return
     peak = config.optimizer.learning_rate
     marks = [max(1, steps * part // 200) for part in range(201)]

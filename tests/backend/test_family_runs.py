@@ -10,6 +10,7 @@ import pytest
 from llm_core.backend.endings import StopSignal
 from llm_core.backend.jobs import submit_run
 from llm_core.backend.worker import run_in_foreground
+from llm_core.config.errors import UserError
 from llm_core.config.overrides import apply_overrides
 from llm_core.config.run import RunConfig
 from llm_core.config.timing import Timing
@@ -86,9 +87,7 @@ def test_a_filling_run_keeps_names_of_its_own(workspace: Workspace, changes: lis
 
 
 def test_pairs_are_learned_from_pairs_alone(workspace: Workspace) -> None:
-    config = apply_overrides(
-        RunConfig(), ["model.kind=encoder-decoder", "objective.kind=sequence-to-sequence", *SMALL, *BASE]
-    )
-    record = submit_run(workspace, config, foreground=True)
-    record = run_in_foreground(workspace, record.id, Timing.from_environment(), StopSignal())
-    assert record.state == "failed" and "no pairs" in record.reason and "answer column" in record.reason
+    kind = ["model.kind=encoder-decoder", "objective.kind=sequence-to-sequence"]
+    config = apply_overrides(RunConfig(), [*kind, *SMALL, *BASE])
+    with pytest.raises(UserError, match=r"no pairs.*answer column"):
+        submit_run(workspace, config, foreground=True)
