@@ -47,8 +47,6 @@ class RunRecorder(Observer):
         self._committed_at = 0.0
         self._measured: dict[str, float] = {}
         self._train_loss: float | None = None
-        self._attempt_tokens = 0
-        self._attempt_seconds = 0.0
 
     def on_log(self, trainer: Trainer, point: LogPoint) -> None:
         report = point.report

@@ -79,7 +79,15 @@ def import_form(workspace: Workspace) -> None:
     columns = _columns(given, others, number) if is_table else _Columns()
     with st.expander("Cleaning and documents", icon=":material/cleaning_services:"):
         cleaning = _cleaning(f"import-cleaning-{number}")
-    if st.button("Import", type="primary", icon=":material/input:", key=f"import-{number}"):
+    # A file's name shows in the browser before the file is here; a click in between would find nothing and be lost.
+    if st.button(
+        "Import",
+        type="primary",
+        icon=":material/input:",
+        key=f"import-{number}",
+        disabled=given.submit is _no_file,
+        help="Choose or drop a file first" if given.submit is _no_file else None,
+    ):
         attempt(lambda: _submit(given, name, columns, cleaning))
 
 

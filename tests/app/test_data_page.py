@@ -184,6 +184,7 @@ def test_an_import_is_cancelled_and_leaves_nothing(workspace: Workspace, tmp_pat
         app.text_input(key="import-path-0").set_value(str(path))
     else:
         app.file_uploader(key="import-upload-0").set_value(("large.txt", content.encode(), "text/plain"))
+        run(app)  # the button wakes up once the file is here
     app.button(key="import-0").click()
     run(app)
     again = open_page()  # a reload, or a second tab: the work is there too
