@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -39,6 +40,8 @@ def ranks_of(
     if size == 1:
         yield Alone()
         return
+    for left in folder.glob("ranks-*"):  # by a worker that was killed
+        left.unlink(missing_ok=True)
     meeting_place = folder / f"ranks-{uuid.uuid4().hex}"
     settings = folder / "ranks.json"
     settings.write_text(
@@ -82,6 +85,9 @@ def main() -> None:
     parser.add_argument("settings", type=Path)
     parser.add_argument("rank", type=int)
     options = parser.parse_args()
+    # Ctrl-C in a terminal reaches the whole group; when to end is the worker's business, which finishes its step first.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
 
     from llm_core.config.run import config_from_dict
