@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from typing import Any, cast
 
 import numpy as np
@@ -82,6 +83,13 @@ class SubwordTokenizer:
         unknown = self._fields["model"].get("unk_token")
         unknown_id = self._fields["model"].get("unk_id") if unknown is None else vocabulary.get(unknown)
         self._unknown_piece: int | None = unknown_id
+        # Such a BPE leaves out what it does not know and says nothing.
+        self._leaves_out = (
+            self.kind == "bpe"
+            and unknown_id is None
+            and not self._fields["model"].get("byte_fallback")
+            and not self._is_byte_level
+        )
         self.id = tokenizer_id(self.to_json())
 
     def encode(self, text: str) -> list[int]:
@@ -110,6 +118,8 @@ class SubwordTokenizer:
             refuse_surrogates(text)
         pieces = [list(encoding_pieces([text])) for text in texts]
         flat = [piece for of_text in pieces for piece in of_text]
+        if self._leaves_out:
+            return [self.encode_array(text) for text in texts]
         # The fast form keeps no offsets; where something is unknown, `encode` finds and names it.
         try:
             encodings = iter(self._tokenizer.encode_batch_fast(flat, add_special_tokens=False))
@@ -136,6 +146,9 @@ class SubwordTokenizer:
 
     def _cut(self, piece: str) -> list[tuple[int | None, str]]:
         """Ids of a stretch of text with the text that each stands for; no id for what is unknown."""
+        around = self._cut_around(piece) if self._leaves_out else None
+        if around is not None:
+            return around
         try:
             encoding = self._tokenizer.encode(piece, add_special_tokens=False)
         except Exception:  # the library raises bare Exception where it finds no piece and knows no unknown one
@@ -145,18 +158,41 @@ class SubwordTokenizer:
             for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
         ]
 
-    def _cut_by_word(self, piece: str) -> list[tuple[int | None, str]]:
-        """As `_cut`, with the words that the library refuses as unknown."""
-        normalizer, splitter = self._tokenizer.normalizer, self._tokenizer.pre_tokenizer
-        normalized = piece if normalizer is None else normalizer.normalize_str(piece)
-        words = [normalized] if splitter is None else [word for word, _ in splitter.pre_tokenize_str(normalized)]
+    def _cut_around(self, piece: str) -> list[tuple[int | None, str]] | None:
+        """As `_cut`, where the library would leave a character out and join what stands to its sides; None where it would not."""
+        words = self._words(piece)
+        if all(sign in self._signs for word in words for sign in word):
+            return None
         found: list[tuple[int | None, str]] = []
         for word in words:
+            for is_known, signs in groupby(word, self._signs.__contains__):
+                stretch = "".join(signs)
+                if is_known:
+                    found += [(token.id, token.value) for token in self._tokenizer.model.tokenize(stretch)]
+                else:
+                    found += [(None, sign) for sign in stretch]
+        return found
+
+    def _cut_by_word(self, piece: str) -> list[tuple[int | None, str]]:
+        """As `_cut`, with the words that the library refuses as unknown."""
+        found: list[tuple[int | None, str]] = []
+        for word in self._words(piece):
             try:
                 found += [(token.id, token.value) for token in self._tokenizer.model.tokenize(word)]
             except Exception:
                 found.append((None, word))
         return found
+
+    def _words(self, piece: str) -> list[str]:
+        """What the model below is given, one after the other."""
+        normalizer, splitter = self._tokenizer.normalizer, self._tokenizer.pre_tokenizer
+        normalized = piece if normalizer is None else normalizer.normalize_str(piece)
+        return [normalized] if splitter is None else [word for word, _ in splitter.pre_tokenize_str(normalized)]
+
+    @cached_property
+    def _signs(self) -> frozenset[str]:
+        """Characters that the model below has a token for."""
+        return frozenset(token for token in self._token_of_id.values() if len(token) == 1)
 
     def decode(self, ids: Iterable[int]) -> str:
         kept = [int(i) for i in ids if i not in self.special_ids]

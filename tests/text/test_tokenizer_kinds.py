@@ -19,7 +19,7 @@ from llm_core.models.huggingface.tokenizer_files import read_tokenizer, tokenize
 from llm_core.text.cleaning import CleaningOptions
 from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.library import import_corpus
-from llm_core.text.subword import encoding_pieces
+from llm_core.text.subword import SubwordTokenizer, encoding_pieces
 from llm_core.text.subword_training import (
     UNIGRAM_SPECIALS,
     WORDPIECE_SPECIALS,
@@ -350,3 +350,17 @@ def tokenizer_names(tokenizer: TextTokenizer) -> list[str]:
 
     vocabulary = json.loads(tokenizer.to_json())["model"]["vocab"]
     return [piece for piece, _ in vocabulary] if isinstance(vocabulary, list) else list(vocabulary)
+
+
+def test_what_a_foreign_bpe_leaves_out_is_named() -> None:
+    """Without bytes, fallback or an unknown token the library drops characters in silence; a text must not lose them so."""
+    vocabulary = {"a": 0, "b": 1, "ab": 2}
+    tokenizer = SubwordTokenizer(library.Tokenizer(models.BPE(vocabulary, [("a", "b")])).to_str())
+    assert tokenizer.encode("abba") == [2, 1, 0]
+    with pytest.raises(UserError, match="does not know") as raised:
+        tokenizer.encode("ab§a")
+    assert "§" in str(raised.value.value)
+    assert tokenizer.encode_known("§ab§") == ([2], ["§"])
+    with pytest.raises(UserError, match="does not know"):
+        tokenizer.encode_many(["ab", "b§"])
+    assert [piece.token_id for piece in tokenizer.pieces("a§b")] == [0, None, 1]
