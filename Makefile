@@ -15,7 +15,8 @@ run: $(READY)
 
 test: $(READY_DEV)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e" -q
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m e2e -q
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "e2e and not alone" -q
+	$(BIN)/python -m pytest -m "e2e and alone" -q
 
 lint: $(READY_DEV)
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.registry import Registry
 from tests.e2e.conftest import PICTURES, Server, open_page, processes_of, settled
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.timeout(300)]
 NUM_POINTS = (
     "() => Math.max(0, ...[...document.querySelectorAll('.gb-plot .js-plotly-plot, .gb-plot.js-plotly-plot')]"
     ".flatMap(plot => (plot.data || []).filter(trace => trace.name).map(trace => trace.x.length)))"
