@@ -138,6 +138,7 @@ def test_the_server_is_closed_and_quiet_by_default() -> None:
     assert config["server"]["headless"] is True and config["server"]["showEmailPrompt"] is False
     assert config["client"] == {"toolbarMode": "minimal", "showErrorDetails": "none"}
     assert config["browser"]["gatherUsageStats"] is False
+    assert config["global"]["minCachedMessageSize"] > 1e9, "no message is sent as a reference to one the page may have dropped"
     assert "enableAgentApi" not in config["server"] and "enableStaticServing" not in config["server"]
     assert {"light", "dark"} <= set(config["theme"]), "both, so that the toggle stays"
     assert not any("http" in str(value) for value in config["theme"].values()), "no font is fetched"

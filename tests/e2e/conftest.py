@@ -111,6 +111,8 @@ def studio(studio_home: Path) -> Iterator[Server]:
 
 def open_page(page: Page, server: Server, address: str) -> None:
     """Open an address (page, query) and wait until its script has come to its end without an exception."""
+    # Shown by pytest where the test fails: an exception in the page's own script leaves a page that stands still without a word.
+    page.on("pageerror", lambda error: print("pageerror", page.url, error))
     page.goto(f"{server.url}/{address}")
     expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=30_000)
     settled(page)
