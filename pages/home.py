@@ -11,7 +11,7 @@ from llm_core.ui.run_summaries import summaries_of
 from llm_core.ui.states import page_head
 from llm_core.ui.status import status_line
 from llm_core.ui.train_card import show_network
-from llm_core.workspace.job_record import FINAL, HELD, QUEUED
+from llm_core.workspace.job_record import FINAL, HELD, PAUSED, QUEUED
 from llm_core.workspace.paths import Workspace, open_workspace
 from llm_core.workspace.registry import Registry
 
@@ -64,13 +64,13 @@ def minutes_in_words(seconds: float) -> str:
 
 @st.fragment(run_every=2.0)
 def now() -> None:
-    """Runs that are under way or wait."""
+    """Runs that are under way, paused or waiting."""
     with Registry(workspace) as registry:
-        records = registry.jobs("train", HELD | {QUEUED})
+        records = registry.jobs("train", HELD | {QUEUED, PAUSED})
     if not records:
         st.caption("Nothing is running.")
-    # The one that runs first, then the queue in its order.
-    records.sort(key=lambda record: (record.state == QUEUED, record.created_at))
+    order = [*HELD, PAUSED, QUEUED]
+    records.sort(key=lambda record: (order.index(record.state), record.created_at))
     for run in summaries_of(workspace, records):
         running_run_row(run)
 

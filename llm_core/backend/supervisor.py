@@ -20,7 +20,7 @@ from llm_core.backend.launcher import start_worker
 from llm_core.config.errors import UserError
 from llm_core.config.timing import Timing
 from llm_core.workspace.job_progress import read_progress
-from llm_core.workspace.job_record import FINAL, HELD, JOB_KINDS, QUEUED, JobRecord
+from llm_core.workspace.job_record import FINAL, HELD, JOB_KINDS, PAUSED, QUEUED, JobRecord
 from llm_core.workspace.leases import LeaseLost
 from llm_core.workspace.locks import FileLock, is_locked
 from llm_core.workspace.metrics import seal_metrics
@@ -55,7 +55,7 @@ class Supervisor:
         self._training: set[str] = set()
         with Registry(workspace) as registry:
             # A page may have been reading when the last supervisor was there.
-            self._unsealed = {record.id for record in registry.jobs("train", FINAL)}
+            self._unsealed = {record.id for record in registry.jobs("train", [*FINAL, PAUSED])}
 
     def look(self) -> bool:
         """One round: judge leases, start what fits. True while there is anything to do."""

@@ -24,7 +24,7 @@ from llm_core.text.tokenizer_interface import refuse_surrogates
 from llm_core.text.tokenizer_library import default_name, free_tokenizer_name
 from llm_core.text.tokenizer_names import TokenizerKind, check_size
 from llm_core.text.uploads import discard_upload, keep_upload, sweep_uploads
-from llm_core.workspace.job_record import HELD, QUEUED, JobRecord
+from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.paths import Workspace, check_name
 from llm_core.workspace.registry import Registry
 
@@ -138,9 +138,9 @@ def delete_text(workspace: Workspace, dataset: str) -> int:
     """Delete a text and what was cut from it; returns the bytes freed.
 
     Raises:
-        Refused: a run that waits or works needs it.
+        Refused: a run that waits, works or is paused needs it.
     """
-    waiting = [run.name for run in runs_on(workspace, dataset) if run.state in HELD or run.state == QUEUED]
+    waiting = [run.name for run in runs_on(workspace, dataset) if not run.is_final]
     if waiting:
         raise Refused(
             "A run that is not finished needs this text", value=", ".join(waiting[:5]), remedy="Stop the run first"

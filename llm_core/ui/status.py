@@ -72,12 +72,13 @@ def status_line() -> None:
 
 
 def current_activities(workspace: Workspace) -> tuple[list[Activity], int]:
-    """What is under way, runs first, and how many runs wait in the queue."""
+    """What is under way, then what is paused, runs before jobs; and how many runs wait in the queue."""
     with Registry(workspace) as registry:
-        records = registry.jobs(states=HELD | {QUEUED})
-    held = sorted((record for record in records if record.state in HELD), key=lambda record: record.kind != "train")
+        records = registry.jobs(states=HELD | {QUEUED, PAUSED})
+    shown = [record for record in records if record.state != QUEUED]
+    shown.sort(key=lambda record: (record.state == PAUSED, record.kind != "train"))
     waiting = sum(record.state == QUEUED and record.kind == "train" for record in records)
-    return [_activity(workspace, record) for record in held], waiting
+    return [_activity(workspace, record) for record in shown], waiting
 
 
 def _activity(workspace: Workspace, record: JobRecord) -> Activity:

@@ -20,7 +20,7 @@ from llm_core.web.device_sampler import DeviceSampler
 from llm_core.web.json_response import error_response, json_response
 from llm_core.web.run_curves import CurveCache
 from llm_core.web.series import answer, parse_query
-from llm_core.workspace.job_record import HELD, QUEUED, JobRecord
+from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.metrics_read import heartbeat
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
@@ -74,8 +74,8 @@ class Api:
                 self._registry = None
 
     def status(self, request: Request) -> Response:
-        """The workspace, how busy the devices are, and what runs or waits."""
-        jobs = [job for job in self._open_registry().jobs() if job.state == QUEUED or job.state in HELD]
+        """The workspace, how busy the devices are, and what runs, waits or is paused."""
+        jobs = [job for job in self._open_registry().jobs() if not job.is_final]
         return json_response(
             {
                 "workspace": str(self._workspace.root),

@@ -1,6 +1,7 @@
 """What the registry knows of one job, the states it can be in, and the ways from one state to the next.
 
-    queued → starting → running ⇄ paused → finished | stopped | failed | diverged
+    queued → starting → running → finished | stopped | failed | diverged
+       ↖________________ paused
 
 Not here: how it is stored (`registry.py`), what a run measured (`metrics.py`).
 """
@@ -18,16 +19,17 @@ FINISHED, STOPPED, FAILED, DIVERGED = "finished", "stopped", "failed", "diverged
 STATES = (QUEUED, STARTING, RUNNING, PAUSED, FINISHED, STOPPED, FAILED, DIVERGED)
 FINAL = frozenset({FINISHED, STOPPED, FAILED, DIVERGED})
 # States in which a worker holds the job.
-HELD = frozenset({STARTING, RUNNING, PAUSED})
+HELD = frozenset({STARTING, RUNNING})
 
 JOB_KINDS = ("train", "import", "tokenizer", "probe", "encode", "ngram", "export")
 
-# Where each state may lead. Only `Registry.claim` makes a job `starting`, only `Registry.resume` brings back an ended one.
+# Where each state may lead. Only `Registry.claim` makes a job `starting`, only `Registry.resume` brings back one that has
+# ended. A paused run has a checkpoint and no worker: it goes on through the queue.
 TRANSITIONS: dict[str, frozenset[str]] = {
     QUEUED: frozenset({STOPPED, FAILED}),
     STARTING: frozenset({RUNNING, QUEUED, STOPPED, FAILED}),
     RUNNING: frozenset({PAUSED, QUEUED, *FINAL}),
-    PAUSED: frozenset({RUNNING, QUEUED, *FINAL}),
+    PAUSED: frozenset({QUEUED, STOPPED, FAILED}),
     FINISHED: frozenset(),
     STOPPED: frozenset(),
     FAILED: frozenset(),

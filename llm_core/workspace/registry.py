@@ -10,6 +10,7 @@ is what a run measured.
 from __future__ import annotations
 
 import secrets
+import shutil
 import sqlite3
 import threading
 import time
@@ -26,6 +27,7 @@ from llm_core.workspace.job_record import (
     FINISHED,
     HELD,
     JOB_KINDS,
+    PAUSED,
     QUEUED,
     RUNNING,
     STARTING,
@@ -38,6 +40,7 @@ from llm_core.workspace.json_files import json_text, read_json, write_json
 from llm_core.workspace.leases import new_token
 from llm_core.workspace.paths import Workspace, check_name, safe_join
 from llm_core.workspace.process_identity import ProcessIdentity
+from llm_core.workspace.queue_order import end_place, front_place
 from llm_core.workspace.registry_rows import (
     change_one,
     check_name_is_free,
@@ -152,6 +155,7 @@ class Registry:
         once: str | None = None,
         max_attempts: int = MAXIMUM_ATTEMPTS,
         result: Mapping[str, Any] | None = None,
+        prepare: Callable[[str], None] | None = None,
     ) -> JobRecord:
         """A new job, on the disk before this returns.
 
@@ -161,6 +165,8 @@ class Registry:
             once: a key of the caller's intention (a form shown once, say). The second call with the same key returns the
                 job that the first one made, so that a double click makes one run.
             result: what is known of a job whose work is already done.
+            prepare: called with the new id before anybody can see the job, to put files in its place. When it fails
+                there is no job, and what it left in the job's run folder is cleared away.
 
         Raises:
             NameTaken: a run has this name, or another unfinished job of this kind.
@@ -181,16 +187,19 @@ class Registry:
                 color, dash = next_style((row["color"], row["dash"]) for row in styles)
             connection.execute(
                 "INSERT INTO jobs (id, kind, name, state, config, created_at, queued_at, ended_at, max_attempts, color, dash,"
-                " foreground, once, result) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " foreground, once, result, place) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(job_id, kind, name, state, json_text(config), now, now, now if state in FINAL else None),
                     *(max_attempts, color, dash, int(foreground), once, json_text(result or {})),
+                    end_place(connection),
                 ),
             )
+            if prepare is not None:
+                self._prepare(job_id, prepare)
             return get_record(connection, job_id)
 
     def claim(self, owner: ProcessIdentity, kinds: Collection[str], job_id: str | None = None) -> JobRecord | None:
-        """Take the oldest queued job of these kinds, or exactly `job_id`; None when there is none to take.
+        """Take the first queued job of these kinds, or exactly `job_id`; None when there is none to take.
 
         The job becomes `starting` with a new lease token and one more attempt. Without `job_id`, jobs that somebody runs in
         the foreground are left alone.
@@ -200,7 +209,7 @@ class Registry:
         with self._writing() as connection:
             row = connection.execute(
                 f"SELECT id, leases FROM jobs WHERE state = 'queued' AND kind IN ({marks(kinds)}) AND {chosen}"
-                " ORDER BY queued_at, rowid LIMIT 1",
+                " ORDER BY place, rowid LIMIT 1",
                 values,
             ).fetchone()
             if row is None:
@@ -233,7 +242,7 @@ class Registry:
     ) -> JobRecord:
         """Bring a job to another state.
 
-        A move to `queued` or to a final state ends the lease, so that its holder can write no more.
+        A move to `queued`, `paused` or a final state ends the lease, so that its holder can write no more.
 
         Args:
             token: the lease under which the caller acts; without one the caller acts as supervisor or as the person.
@@ -251,8 +260,10 @@ class Registry:
                 changes["result"] = json_text({**record.result, **result})
             if to == RUNNING and record.started_at is None:
                 changes["started_at"] = time.time()
-            if to in FINAL or to == QUEUED:
-                changes |= {"owner": None, "lease_token": None, "queued_at": time.time()}
+            if to not in HELD:
+                changes |= {"owner": None, "lease_token": None}
+            if to == QUEUED:
+                changes |= {"queued_at": time.time(), "place": end_place(connection)}
             if to in FINAL:
                 changes["ended_at"] = time.time()
             change_one(connection, job_id, token, changes, state=record.state)
@@ -279,8 +290,13 @@ class Registry:
                 )
             return self.move(job_id, QUEUED, token=token, reason=reason)
 
-    def resume(self, job_id: str, *, foreground: bool = False) -> JobRecord:
+    def resume(self, job_id: str, *, foreground: bool = False, even_finished: bool = False) -> JobRecord:
         """Put an ended or paused job, or one whose worker is gone, back into the queue with fresh attempts.
+
+        A paused job keeps its place before the others: it comes to the front. The others wait at the end.
+
+        Args:
+            even_finished: also one that has finished (a run that is rolled back has something to do again).
 
         Raises:
             Refused: it is finished, is queued already, or a live worker holds it (the message names its pid).
@@ -288,7 +304,7 @@ class Registry:
         with self._writing() as connection:
             record = get_record(connection, job_id)
             value = f"{record.name} ({record.id})"
-            if record.state == FINISHED:
+            if record.state == FINISHED and not even_finished:
                 raise Refused("A finished run cannot go on", value=value, remedy="Start a new run with a larger budget")
             if record.state == QUEUED:
                 raise Refused("It is waiting in the queue already", value=value, remedy="Wait until it starts")
@@ -297,7 +313,9 @@ class Registry:
                 what = f"It is {record.state} in process {record.owner.pid}"
                 raise Refused(what, value=value, remedy=f"Stop it first: glassbox stop {record.name}")
             changes: dict[str, Any] = {"state": QUEUED, "reason": "", "remedy": "", "attempts": 0, "ended_at": None}
-            changes |= {"owner": None, "lease_token": None, "queued_at": time.time(), "foreground": int(foreground)}
+            place = front_place(connection) if record.state == PAUSED else end_place(connection)
+            changes |= {"owner": None, "lease_token": None, "foreground": int(foreground)}
+            changes |= {"queued_at": time.time(), "place": place}
             change_one(connection, job_id, None, changes, state=record.state)
             return get_record(connection, job_id)
 
@@ -349,6 +367,13 @@ class Registry:
         """Keep a visible event: something that a person should learn and that belongs to no running worker."""
         with self._writing() as connection:
             registry_file.add_event(connection, kind, message, job_id)
+
+    def _prepare(self, job_id: str, prepare: Callable[[str], None]) -> None:
+        try:
+            prepare(job_id)
+        except BaseException:
+            shutil.rmtree(safe_join(self.workspace.runs, job_id), ignore_errors=True)
+            raise
 
     # --- connection ------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from llm_core.workspace.paths import Workspace, check_name
 from llm_core.workspace.run_colors import next_style
 from llm_core.workspace.transactions import transaction
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 10.0
 _LOCK_PAUSE_SECONDS = 0.02
 
@@ -50,7 +50,8 @@ _TABLES = (
         color TEXT NOT NULL DEFAULT '',
         dash TEXT NOT NULL DEFAULT '',
         foreground INTEGER NOT NULL DEFAULT 0,
-        once TEXT
+        once TEXT,
+        place REAL NOT NULL DEFAULT 0
     )
     """,
     "CREATE UNIQUE INDEX one_run_a_name ON jobs (name) WHERE kind = 'train'",
@@ -58,6 +59,15 @@ _TABLES = (
     "CREATE INDEX jobs_by_state ON jobs (state, kind)",
     "CREATE TABLE events (id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, message TEXT NOT NULL, job_id TEXT)",
 )
+
+
+# What brings a registry of each older version to the next one.
+_UPGRADES = {
+    1: (
+        "ALTER TABLE jobs ADD COLUMN place REAL NOT NULL DEFAULT 0",  # in the queue: smaller comes first
+        "UPDATE jobs SET place = queued_at",
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,8 @@ def _open(workspace: Workspace) -> tuple[sqlite3.Connection, int]:
             problems = [str(row[0]) for row in connection.execute("PRAGMA quick_check(5)")]
             if problems != ["ok"]:
                 raise sqlite3.DatabaseError("; ".join(problems))
+            if version < SCHEMA_VERSION:
+                _upgrade(connection)
         return connection, workspace.database.stat().st_ino
     except BaseException:
         connection.close()
@@ -161,6 +173,15 @@ def _create(connection: sqlite3.Connection, workspace: Workspace) -> None:
                 connection.execute(statement)
             _rebuild(connection, workspace)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    with transaction(connection):
+        version = connection.execute("PRAGMA user_version").fetchone()[0]  # another process may have been quicker
+        for number in range(version, SCHEMA_VERSION):
+            for statement in _UPGRADES[number]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _rebuild(connection: sqlite3.Connection, workspace: Workspace) -> None:
@@ -204,9 +225,11 @@ def _row_from_folder(folder: Path) -> dict[str, Any] | None:
     if recorded is not None and recorded.state in FINAL and (lease is None or lease.taken_at <= recorded.at):
         row |= {"state": recorded.state, "reason": recorded.reason, "remedy": recorded.remedy}
         row |= {"ended_at": recorded.at, "result": json_text(recorded.result)}
+    elif recorded is not None and recorded.state == PAUSED and (lease is None or lease.taken_at <= recorded.at):
+        row |= {"state": PAUSED, "reason": recorded.reason, "remedy": recorded.remedy, "started_at": created_at}
+        row |= {"result": json_text(recorded.result)}
     elif lease is not None and lease.owner is not None and lease.owner.alive():
-        is_paused = recorded is not None and recorded.state == PAUSED
-        row |= {"state": PAUSED if is_paused else RUNNING, "lease_token": lease.token, "attempts": 1}
+        row |= {"state": RUNNING, "lease_token": lease.token, "attempts": 1}
         row |= {"owner": json_text(lease.owner.to_json()), "started_at": lease.taken_at}
     elif lease is None and list_checkpoints(folder):
         row |= {"state": FINISHED, "reason": "imported", "ended_at": created_at}

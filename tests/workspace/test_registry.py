@@ -61,15 +61,24 @@ def test_a_whole_life(registry: Registry) -> None:
     record = registry.move(job.id, "running", token=token(claimed))
     assert record.started_at is not None and record.lease_token == claimed.lease_token
     record = registry.move(job.id, "paused", token=token(claimed), reason="asked")
-    assert (record.state, record.reason) == ("paused", "asked")
-    record = registry.move(job.id, "running", token=token(claimed))
-    assert record.reason == ""
+    assert (record.state, record.reason, record.owner, record.lease_token) == ("paused", "asked", None, None)
+    assert not record.is_final and record.ended_at is None
+    with pytest.raises(LeaseLost):
+        registry.move(job.id, "running", token=token(claimed))
+    with pytest.raises(Refused):
+        registry.move(job.id, "running")
+    registry.resume(job.id)
+    claimed = registry.claim(ME, ["train"])
+    assert claimed is not None and claimed.attempts == 1 and claimed.reason == ""
+    registry.move(job.id, "running", token=token(claimed))
     registry.set_result(job.id, token(claimed), {"parameters": 7, "loss": 2.0})
     record = registry.move(job.id, "finished", token=token(claimed), result={"loss": float("nan")})
     assert (record.state, record.result) == ("finished", {"parameters": 7, "loss": None})
     assert record.ended_at is not None and record.owner is None and record.lease_token is None
     with pytest.raises(Refused, match="Start a new run with a larger budget"):
         registry.resume(job.id)
+    record = registry.resume(job.id, even_finished=True)
+    assert (record.state, record.ended_at) == ("queued", None)
 
 
 def test_names_are_unique_for_runs(registry: Registry) -> None:
@@ -212,19 +221,50 @@ def test_resume_is_refused_while_somebody_works_and_says_who(registry: Registry)
     record = running(registry)
     with pytest.raises(Refused, match=f"process {ME.pid}"):
         registry.resume(record.id)
-    registry.move(record.id, "paused", token=token(record))
-    with pytest.raises(Refused, match="paused in process"):
-        registry.resume(record.id)
     queued = registry.add("train", "b", {})
     with pytest.raises(Refused, match="queue already"):
         registry.resume(queued.id)
 
 
-@pytest.mark.parametrize("state", ["running", "paused"])
-def test_resume_takes_over_from_a_process_that_is_gone(registry: Registry, state: str) -> None:
+def test_a_paused_run_comes_to_the_front_and_frees_what_it_held(registry: Registry) -> None:
+    record = running(registry, "a", max_attempts=1)
+    waiting = [registry.add("train", name, {}) for name in ("b", "c")]
+    ended = registry.cancel(registry.add("train", "d", {}).id)
+    registry.move(record.id, "paused", token=token(record), reason="asked")
+    assert registry.move(record.id, "stopped", expect="paused").ended_at is not None
+    other = registry.claim(ME, ["train"])
+    assert other is not None and other.id == waiting[0].id, "a paused run takes no slot and is claimed by nobody"
+    registry.move(other.id, "running", token=token(other))
+    registry.move(other.id, "paused", token=token(other))
+    registry.resume(ended.id)
+    assert registry.resume(other.id).attempts == 0
+    assert [record and record.id for record in (registry.claim(ME, ["train"]) for _ in range(4))] == [
+        *(other.id, waiting[1].id, ended.id),
+        None,
+    ]
+
+
+def test_files_of_a_new_run_are_put_in_place_with_it_or_not_at_all(registry: Registry) -> None:
+    def prepare(job_id: str) -> None:
+        (registry.workspace.runs / job_id).mkdir()
+        (registry.workspace.runs / job_id / "note").write_text(job_id)
+
+    record = registry.add("train", "a", {}, once="click", prepare=prepare)
+    assert (registry.workspace.runs / record.id / "note").read_text() == record.id
+    assert registry.add("train", "a", {}, once="click", prepare=prepare) == record
+
+    def fail(job_id: str) -> None:
+        prepare(job_id)
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        registry.add("train", "b", {}, prepare=fail)
+    assert [folder.name for folder in registry.workspace.runs.iterdir()] == [record.id]
+    assert [job.name for job in registry.jobs()] == ["a"]
+
+
+def test_resume_takes_over_from_a_process_that_is_gone(registry: Registry) -> None:
     record = running(registry, owner=GONE)
-    if state == "paused":
-        registry.move(record.id, "paused", token=token(record))
     record = registry.resume(record.id, foreground=True)
     assert (record.state, record.owner, record.lease_token, record.foreground) == ("queued", None, None, True)
 

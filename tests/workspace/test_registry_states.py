@@ -88,7 +88,7 @@ class RegistryMachine(RuleBasedStateMachine):
         else:
             self.registry.move(job_id, to, token=token)
             job.state = to
-            if to in FINAL:
+            if to not in HELD:
                 job.token = None
 
     @rule(lease=tokens)
@@ -115,9 +115,9 @@ class RegistryMachine(RuleBasedStateMachine):
                 self.registry.resume(job_id)
         else:
             self.registry.resume(job_id)
-            job.state, job.token, job.attempts = "queued", None, 0
             self.order.remove(job_id)
-            self.order.append(job_id)
+            self.order.insert(0 if job.state == "paused" else len(self.order), job_id)
+            job.state, job.token, job.attempts = "queued", None, 0
 
     @rule(job_id=ids)
     def cancel(self, job_id: str) -> None:
