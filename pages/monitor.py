@@ -8,7 +8,7 @@ from llm_core.config.presets import presets
 from llm_core.config.run import config_from_dict
 from llm_core.models.families import families
 from llm_core.text.tokens import find_tokens
-from llm_core.ui.guards import may_change_things
+from llm_core.ui.guards import may
 from llm_core.ui.launch import new_intention, start_and_watch
 from llm_core.ui.live_plot import live_plot
 from llm_core.ui.run_details import show_events, show_log, show_samples, show_settings
@@ -48,7 +48,13 @@ tokens = find_tokens(workspace, config.data)
 words = objective_words()[config.objective.kind]
 is_counted = families()[config.model.kind].is_counted
 levels = None if tokens is None else levels_of(tokens, config.objective)
-if words.is_code_length and tokens is not None and levels is not None and levels.ngrams is None and may_change_things():
+if (
+    words.is_code_length
+    and tokens is not None
+    and levels is not None
+    and levels.ngrams is None
+    and may("measure-levels")
+):
     submit_levels(workspace, tokens)
 
 run_head(workspace, record)

@@ -10,7 +10,7 @@ from llm_core.config.run import config_from_dict
 from llm_core.config.sampling import SamplingConfig
 from llm_core.figures.curves import candidates
 from llm_core.models.families import families
-from llm_core.ui.guards import require_role
+from llm_core.ui.guards import require
 from llm_core.ui.link import asked, remembered, settle, tell
 from llm_core.ui.model_choice import NEWEST, ChosenRun, choose_model, say_what_is_unknown
 from llm_core.ui.playground_filling import show_filled
@@ -157,7 +157,7 @@ def show_candidates(text: str, settings: SamplingConfig) -> None:
 
 def begin(text: str, settings: SamplingConfig) -> str:
     """Start to write; one text at a time, what the last one has written stays."""
-    require_role()
+    require("generate")
     if generation_id:
         client.stop_generation(generation_id)
     return client.start_generation(record.id, step, text, settings)

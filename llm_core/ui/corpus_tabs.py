@@ -31,7 +31,7 @@ from llm_core.text.token_set import open_token_set
 from llm_core.text.token_statistics import top_tokens
 from llm_core.text.visible import visible_white_space
 from llm_core.ui.corpus_code import MADE_FOR_PAIRS
-from llm_core.ui.guards import may_change_things, require_role
+from llm_core.ui.guards import may, require
 from llm_core.ui.pair_views import pair_lengths, show_pairs
 from llm_core.ui.states import attempt, literal, show_error
 from llm_core.ui.text_jobs import once_key, submitted, unfinished_jobs
@@ -87,14 +87,14 @@ def _not_made(workspace: Workspace, record: DatasetRecord) -> None:
             return
         st.write("This text comes with Glassbox and is made on this machine when it is first used.")
         if st.button(
-            "Make it now", icon=":material/auto_awesome:", key=f"make-{record.id}", disabled=not may_change_things()
+            "Make it now", icon=":material/auto_awesome:", key=f"make-{record.id}", disabled=not may("make-text")
         ):
             attempt(lambda: _make(workspace, record))
         _train_link(record, "Train on it right away")
 
 
 def _make(workspace: Workspace, record: DatasetRecord) -> None:
-    require_role()
+    require("make-text")
     submitted(make_builtin(workspace, record.id, once=once_key(f"make-{record.id}")), f"make-{record.id}")
 
 
@@ -349,13 +349,13 @@ def _use(workspace: Workspace, record: DatasetRecord) -> None:
         what += f" Runs that used it keep their models, but cannot go on or be scored on it any more: {names}."
     with st.container(border=True):
         st.write(literal(what))
-        sure = st.checkbox("Yes, delete this text", key=f"delete-sure-{record.id}", disabled=not may_change_things())
+        sure = st.checkbox("Yes, delete this text", key=f"delete-sure-{record.id}", disabled=not may("delete-text"))
         if st.button("Delete", icon=":material/delete:", key=f"delete-{record.id}", disabled=not sure):
             attempt(lambda: _delete(workspace, record))
 
 
 def _delete(workspace: Workspace, record: DatasetRecord) -> None:
-    require_role()
+    require("delete-text")
     freed = delete_text(workspace, record.id)
     st.session_state["deleted"] = f"{record.title} was deleted; {size(freed)} are free again."
     if not record.builtin:

@@ -13,7 +13,7 @@ import streamlit as st
 from llm_core.backend.exchange_jobs import Export, Place, delete_export, export_run, exports_of
 from llm_core.models.export_formats import WORDS, ExportFormat, formats_of, lines_of_python
 from llm_core.quantities import size
-from llm_core.ui.guards import may_change_things, require_role
+from llm_core.ui.guards import may, require
 from llm_core.ui.states import attempt
 from llm_core.ui.text_jobs import finished_job, once_key, show_text_jobs, submitted
 from llm_core.workspace.checkpoints import list_checkpoints
@@ -43,7 +43,7 @@ def _form(workspace: Workspace, run: RunSummary) -> None:
     if not steps:
         st.caption("This run has no checkpoint yet. The first one comes with its first evaluation.")
         return
-    if not may_change_things():
+    if not may("export-model"):
         st.caption("Your password opens Glassbox for reading. Models are exported with the other one.")
         return
     format: ExportFormat = st.segmented_control(
@@ -61,7 +61,7 @@ def _form(workspace: Workspace, run: RunSummary) -> None:
         step = st.selectbox("After step", steps, format_func=lambda step: f"{step:,}", key=f"export-step-{run.id}")
 
     def submit() -> JobRecord:
-        require_role()
+        require("export-model")
         return export_run(workspace, run.id, step, format, place, once=once_key("export"))
 
     if st.button("Export", type="primary", icon=":material/upload_file:", key=f"export-now-{run.id}"):
@@ -87,12 +87,12 @@ def _written(workspace: Workspace, export: Export) -> None:
         else:
             st.code(folder, language=None, wrap_lines=True)
         st.code(lines_of_python(export.format, export.class_name, folder), language="python", wrap_lines=True)
-        if may_change_things() and st.button(
+        if may("delete-export") and st.button(
             "Delete", icon=":material/delete:", type="tertiary", key=f"delete-{export.job_id}"
         ):
 
             def delete() -> None:
-                require_role()
+                require("delete-export")
                 delete_export(workspace, export)
 
             if attempt(delete):

@@ -1,17 +1,26 @@
 """Who is looking: the role behind this session's cookie, and the check at every action that changes something.
 
 The gate (`llm_core.web.access`) lets a WebSocket in once; the session may outlive the cookie, and a viewer has one too. So
-every button handler that starts, stops, deletes or imports calls `require_role` first.
+every button handler that changes something begins with `require("delete-run")`: the actions and who may do them stand in
+`llm_core.web.permissions`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import streamlit as st
 
 from llm_core.config.errors import Refused
 from llm_core.web.access_policy import TRAINER, AccessPolicy
+from llm_core.web.permissions import action_named, is_allowed
 from llm_core.web.sign_in import SIGN_IN
 from llm_core.workspace.paths import open_workspace
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 def current_role() -> str | None:
@@ -19,8 +28,13 @@ def current_role() -> str | None:
     return _policy().role_of(st.context.cookies)
 
 
+def may(action: str) -> bool:
+    """Whether the button of this action should be offered."""
+    return is_allowed(current_role(), action)
+
+
 def may_change_things() -> bool:
-    """Whether buttons that change something should be offered."""
+    """Whether buttons that change something should be offered, where a form holds several."""
     return current_role() == TRAINER
 
 
@@ -29,18 +43,39 @@ def asks_for_password() -> bool:
     return _policy().asks
 
 
-def require_role(role: str = TRAINER) -> None:
-    """The first line of every action.
+def require(action: str) -> None:
+    """The first line of every action, before anything is changed.
 
     Raises:
-        Refused: the session has ended, or its password opens less than this.
+        Refused: the session has ended, or its role may not do this.
     """
-    present = current_role()
-    if present is None:
+    declared = action_named(action)
+    _require(declared.permission, declared.does)
+
+
+def asking(action: str, change: Callable[_P, _R]) -> Callable[_P, _R]:
+    """The change with `require(action)` before it, for what is prepared before the click."""
+
+    @wraps(change)
+    def asked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        require(action)
+        return change(*args, **kwargs)
+
+    return asked
+
+
+def require_role(role: str = TRAINER) -> None:
+    """As `require`, for an action that has no name yet."""
+    _require(role, "change things")
+
+
+def _require(needed: str, does: str) -> None:
+    role = current_role()
+    if role is None:
         raise Refused("Your session has ended", remedy=f"Sign in again at {SIGN_IN}; runs go on meanwhile")
-    if present not in (role, TRAINER):
-        what = "Your password opens Glassbox for reading"
-        raise Refused(what, value=present, limit=role, remedy=f"Sign in with the other password at {SIGN_IN}")
+    if role not in (needed, TRAINER):
+        what = f"Your password opens Glassbox for reading, so you may not {does}"
+        raise Refused(what, value=role, limit=needed, remedy=f"Sign in with the other password at {SIGN_IN}")
 
 
 def _policy() -> AccessPolicy:

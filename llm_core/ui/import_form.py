@@ -30,7 +30,7 @@ from llm_core.text.pairs import PairText
 from llm_core.text.sources import source_kind
 from llm_core.text.table_columns import first_rows, table_columns
 from llm_core.ui.forms import setting_widget
-from llm_core.ui.guards import may_change_things, require_role
+from llm_core.ui.guards import asking, may, require
 from llm_core.ui.pair_views import show_pairs
 from llm_core.ui.states import attempt, literal
 from llm_core.ui.text_jobs import once_key, submitted
@@ -63,7 +63,7 @@ def page_roots() -> tuple[Path, ...]:
 
 def import_form(workspace: Workspace) -> None:
     """The form; submitting it shows the page anew."""
-    if not may_change_things():
+    if not may("import-text"):
         st.caption("Your password opens Glassbox for reading. Texts are brought in with the other one.")
         return
     number = st.session_state.setdefault("import-form", 0)
@@ -148,7 +148,7 @@ def _cleaning(key: str) -> dict[str, Any]:
 
 
 def _submit(given: _Given, name: str, columns: _Columns, cleaning: dict[str, Any]) -> None:
-    require_role()
+    require("import-text")
     options = ImportOptions(
         name=name.strip(),
         text_column=columns.text,
@@ -177,7 +177,7 @@ def _upload(workspace: Workspace, key: str) -> _Given:
         stream.seek(0)
         return found
 
-    return _Given(partial(text_jobs.import_upload, workspace, file.name, stream), columns, rows)
+    return _Given(partial(asking("import-text", text_jobs.import_upload), workspace, file.name, stream), columns, rows)
 
 
 def _no_file(options: ImportOptions, once: str) -> JobRecord:
@@ -197,9 +197,9 @@ def _path(workspace: Workspace, key: str) -> _Given:
             "Reading by path is switched off, because this server can be reached from other machines. "
             f"Name the folders in {ROOTS_VARIABLE} where it is started, or use `glassbox data add` there."
         )
-        return _Given(partial(text_jobs.import_path, workspace, typed, roots))
+        return _Given(partial(asking("import-text", text_jobs.import_path), workspace, typed, roots))
     st.caption(f"Files under {', '.join(f'`{root}`' for root in roots)} can be read, of any size.")
-    submit = partial(text_jobs.import_path, workspace, typed, roots)
+    submit = partial(asking("import-text", text_jobs.import_path), workspace, typed, roots)
     with contextlib.suppress(UserError, OSError):  # said when the button is pressed
         if typed.strip():
             path = check_import_path(workspace, typed, roots)
@@ -228,9 +228,9 @@ def _hub(workspace: Workspace, key: str) -> _Given:
         )
     st.caption('Needs a connection and the package `datasets`: pip install "glassbox-lm[hub]"')
     further = {"hub_split": split.strip() or "train", "hub_configuration": configuration.strip()}
-    return _Given(partial(text_jobs.import_hub, workspace, name), options=further)
+    return _Given(partial(asking("import-text", text_jobs.import_hub), workspace, name), options=further)
 
 
 def _paste(workspace: Workspace, key: str) -> _Given:
     text = st.text_area("Text", height=180, key=f"import-{key}", placeholder="Paste text here")
-    return _Given(partial(text_jobs.import_paste, workspace, text))
+    return _Given(partial(asking("import-text", text_jobs.import_paste), workspace, text))

@@ -11,7 +11,7 @@ from llm_core.backend.exchange_jobs import import_model_folder, import_model_hub
 from llm_core.models.huggingface.families import supported_classes
 from llm_core.quantities import large
 from llm_core.text.import_roots import ROOTS_VARIABLE
-from llm_core.ui.guards import may_change_things, require_role
+from llm_core.ui.guards import may, require
 from llm_core.ui.import_form import page_roots
 from llm_core.ui.states import attempt, literal
 from llm_core.ui.text_jobs import once_key, submitted
@@ -25,7 +25,7 @@ _IMPORTED = "imported-model"
 
 def import_model_form(workspace: Workspace) -> None:
     """The form; submitting it shows the page anew."""
-    if not may_change_things():
+    if not may("import-model"):
         st.caption("Your password opens Glassbox for reading. Models are brought in with the other one.")
         return
     number = st.session_state.setdefault("import-model-form", 0)
@@ -37,7 +37,7 @@ def import_model_form(workspace: Workspace) -> None:
     name = st.text_input("Name of the run", key=f"import-model-name-{number}", placeholder="taken from the model")
 
     def submit() -> None:
-        require_role()
+        require("import-model")
         once = once_key("import-model")
         if place == "folder":
             record = import_model_folder(workspace, typed, page_roots(), name.strip(), once=once)

@@ -15,7 +15,7 @@ from llm_core.config.errors import UserError
 from llm_core.config.overrides import assignments
 from llm_core.config.presets import find_preset
 from llm_core.config.run import RunConfig
-from llm_core.ui.guards import require_role
+from llm_core.ui.guards import require
 from llm_core.ui.states import from_code, show_error
 from llm_core.workspace.paths import open_workspace
 
@@ -24,7 +24,7 @@ def start_and_watch(config: RunConfig, *, place: str, wish: str = "") -> None:
     """Queue the run and open Monitor on it. `place` names the button: two clicks before the page has left it are one intention."""
     once = st.session_state.setdefault(f"once-{place}", secrets.token_hex(8))
     try:
-        require_role()
+        require("start-run")
         record = submit_run(open_workspace(), config, once=once, wish=wish)
     except UserError as error:
         show_error(error)

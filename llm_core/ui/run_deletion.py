@@ -12,7 +12,7 @@ import streamlit as st
 from llm_core.backend.jobs import delete_run
 from llm_core.config.errors import UserError
 from llm_core.quantities import size
-from llm_core.ui.guards import require_role
+from llm_core.ui.guards import require
 from llm_core.ui.states import literal, show_error
 from llm_core.workspace.job_record import HELD
 from llm_core.workspace.paths import Workspace
@@ -48,7 +48,7 @@ def _delete(workspace: Workspace, chosen: Sequence[RunSummary]) -> None:
     names: list[str] = []
     freed = 0
     try:
-        require_role()
+        require("delete-run")
         for run in chosen:
             freed += delete_run(workspace, run.id)
             names.append(run.name)

@@ -10,7 +10,7 @@ import streamlit as st
 from llm_core.backend.jobs import resume_run, stop_job
 from llm_core.config.objective_words import objective_words
 from llm_core.quantities import duration, three_digits
-from llm_core.ui.guards import require_role
+from llm_core.ui.guards import require
 from llm_core.ui.states import attempt, literal
 from llm_core.workspace.job_record import DIVERGED, FAILED, FINISHED, HELD, QUEUED, JobRecord
 from llm_core.workspace.paths import Workspace
@@ -59,7 +59,7 @@ def _button(workspace: Workspace, record: JobRecord) -> None:
         ):
 
             def stop() -> None:
-                require_role()
+                require("stop-run")
                 stop_job(workspace, record.id, author="dashboard")
 
             if attempt(stop):
@@ -70,7 +70,7 @@ def _button(workspace: Workspace, record: JobRecord) -> None:
     ):
 
         def resume() -> None:
-            require_role()
+            require("resume-run")
             resume_run(workspace, record.id)
 
         if attempt(resume):

@@ -17,7 +17,7 @@ from llm_core.config.errors import UserError
 from llm_core.quantities import duration, size, three_digits
 from llm_core.text.progress import UNITS, progress_words
 from llm_core.text.uploads import sweep_uploads
-from llm_core.ui.guards import may_change_things, require_role
+from llm_core.ui.guards import may, require
 from llm_core.ui.states import attempt, literal, show_error
 from llm_core.workspace.job_progress import is_cancelled, read_progress
 from llm_core.workspace.job_record import FAILED, FINISHED, HELD, QUEUED, JobRecord
@@ -92,7 +92,7 @@ def _under_way(workspace: Workspace, kind: str, shown: list[str]) -> None:
 
 def _progress(workspace: Workspace, record: JobRecord) -> None:
     line, below = st.container(), st.container(horizontal=True, vertical_alignment="center")
-    can_cancel = may_change_things() and not is_cancelled(workspace, record.id)
+    can_cancel = may("cancel-job") and not is_cancelled(workspace, record.id)
     cancel = below.button("Cancel", icon=":material/close:", key=f"cancel-{record.id}", disabled=not can_cancel)
     if cancel:
         attempt(lambda: _cancel(workspace, record))
@@ -104,7 +104,7 @@ def _progress(workspace: Workspace, record: JobRecord) -> None:
 
 
 def _cancel(workspace: Workspace, record: JobRecord) -> None:
-    require_role()
+    require("cancel-job")
     stop_job(workspace, record.id)
     sweep_uploads(workspace)  # a job that was still waiting has no worker to remove its copy
 

@@ -25,7 +25,7 @@ from llm_core.text.tokenizer_library import (
 )
 from llm_core.text.tokenizer_names import MAXIMUM_VOCABULARY, TokenizerKind, sized_kinds
 from llm_core.text.visible import visible_white_space
-from llm_core.ui.guards import may_change_things, require_role
+from llm_core.ui.guards import may, require
 from llm_core.ui.import_form import page_roots
 from llm_core.ui.states import attempt, literal, show_error
 from llm_core.ui.text_jobs import once_key, submitted
@@ -46,7 +46,7 @@ _SHOWN_MERGES = 50
 
 def make_tokenizer(workspace: Workspace) -> None:
     """The form in two halves: train one, or load one."""
-    if not may_change_things():
+    if not may("train-tokenizer"):
         st.caption("Your password opens Glassbox for reading. Tokenizers are made with the other one.")
         return
     number = st.session_state.setdefault("tokenizer-form", 0)
@@ -97,7 +97,7 @@ def _train(workspace: Workspace, number: int) -> None:
 
 
 def _submit_training(workspace: Workspace, dataset: str, kind: TokenizerKind, vocabulary: int, name: str) -> None:
-    require_role()
+    require("train-tokenizer")
     once = once_key("tokenizer")
     _sent(text_jobs.train_tokenizer_job(workspace, dataset, kind, vocabulary, name, once=once))
 
@@ -120,7 +120,7 @@ def _load(workspace: Workspace, number: int) -> None:
 
 
 def _submit_loading(workspace: Workspace, file: object, typed: str, name: str) -> None:
-    require_role()
+    require("import-tokenizer")
     once = once_key("tokenizer")
     if file is not None:
         stream = cast("BinaryIO", file)
@@ -179,7 +179,7 @@ def _one(workspace: Workspace, record: TokenizerRecord) -> None:
             },
         )
         sure = st.checkbox(
-            "Yes, delete this tokenizer", key=f"drop-sure-{record.id}", disabled=not may_change_things(),
+            "Yes, delete this tokenizer", key=f"drop-sure-{record.id}", disabled=not may("delete-tokenizer"),
             help="Models that were trained with it keep their own copy.",
         )  # fmt: skip
         if st.button("Delete", icon=":material/delete:", key=f"drop-{record.id}", disabled=not sure):
@@ -222,7 +222,7 @@ def _drawn(text: str) -> str:
 
 
 def _delete(workspace: Workspace, record: TokenizerRecord) -> None:
-    require_role()
+    require("delete-tokenizer")
     freed = delete_tokenizer(workspace, find_tokenizer(workspace, record.id).id)
     st.session_state["tokenizer-deleted"] = f"{record.name} was deleted; {size(freed)} are free again."
     st.rerun()

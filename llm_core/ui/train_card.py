@@ -18,7 +18,7 @@ from llm_core.figures.curves import schedule
 from llm_core.models.families import families
 from llm_core.quantities import duration, large, size, three_digits
 from llm_core.training.schedules import learning_rate
-from llm_core.ui.guards import may_change_things, require_role
+from llm_core.ui.guards import may, require
 from llm_core.ui.network import network_of
 from llm_core.ui.states import literal
 from llm_core.workspace.paths import Workspace
@@ -55,12 +55,12 @@ def show_network(config: RunConfig, vocabulary_size: int) -> None:
 def show_figures(workspace: Workspace, config: RunConfig) -> None:
     """Parameters, memory, speed, time and what they mean; looks again each second while the speed is being measured."""
     state = measurement_of(workspace, config)
-    waits = state in ("measuring", "possible") and may_change_things()
+    waits = state in ("measuring", "possible") and may("measure")
 
     @st.fragment(run_every=_TICK_SECONDS if waits else None)
     def figures() -> None:
         now = measurement_of(workspace, config) if waits else state
-        if now == "possible" and may_change_things():
+        if now == "possible" and may("measure"):
             _measure_when_at_rest(workspace, config)
         _tiles(estimate_run(workspace, config), now)
         if now != state and now not in ("measuring", "possible"):
@@ -72,7 +72,7 @@ def show_figures(workspace: Workspace, config: RunConfig) -> None:
 def make_room() -> None:
     """End this session's measurement; the run that starts has the right of way."""
     probe = st.session_state.pop(_PROBE, None)
-    if probe is not None:
+    if probe is not None and may("measure"):
         end_measurement(*probe)
 
 
@@ -83,7 +83,7 @@ def _measure_when_at_rest(workspace: Workspace, config: RunConfig) -> None:
         st.session_state[_RESTING] = (key, time.monotonic())
         make_room()  # a measurement of the settings before these
     elif time.monotonic() - since >= _REST_SECONDS:
-        require_role()
+        require("measure")
         probe = start_measurement(workspace, config)
         if probe is not None:
             st.session_state[_PROBE] = (workspace, probe)

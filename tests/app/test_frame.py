@@ -91,8 +91,8 @@ def test_an_error_for_people_is_shown_with_its_remedy(frame: AppTest, tmp_path: 
 def test_a_page_that_asks_for_a_role_refuses_a_session_without_one(
     frame: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "from llm_core.ui.guards import current_role, may_change_things, require_role\nimport streamlit as st\n"
-    text += "require_role('trainer')\nst.title(f'{current_role()} {may_change_things()}')\n"
+    text = "from llm_core.ui.guards import current_role, may, require\nimport streamlit as st\n"
+    text += 'require("start-run")\nst.title(f"{current_role()} {may(\'start-run\')}")\n'
     (tmp_path / "pages" / "home.py").write_text(text, encoding="utf-8")
     frame.run()
     assert [title.value for title in frame.title] == ["trainer True"]
@@ -138,7 +138,9 @@ def test_the_server_is_closed_and_quiet_by_default() -> None:
     assert config["server"]["headless"] is True and config["server"]["showEmailPrompt"] is False
     assert config["client"] == {"toolbarMode": "minimal", "showErrorDetails": "none"}
     assert config["browser"]["gatherUsageStats"] is False
-    assert config["global"]["minCachedMessageSize"] > 1e9, "no message is sent as a reference to one the page may have dropped"
+    assert config["global"]["minCachedMessageSize"] > 1e9, (
+        "no message is sent as a reference to one the page may have dropped"
+    )
     assert "enableAgentApi" not in config["server"] and "enableStaticServing" not in config["server"]
     assert {"light", "dark"} <= set(config["theme"]), "both, so that the toggle stays"
     assert not any("http" in str(value) for value in config["theme"].values()), "no font is fetched"

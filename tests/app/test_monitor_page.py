@@ -121,14 +121,8 @@ def test_a_failed_run_shows_reason_and_remedy_first(workspace: Workspace) -> Non
 def test_a_viewer_is_told_that_stopping_needs_the_other_password(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from llm_core.config.errors import Refused
-
     record = added(workspace, "kept")
-
-    def refuse(role: str = "trainer") -> None:
-        raise Refused("Your password opens Glassbox for reading")
-
-    monkeypatch.setattr("llm_core.ui.run_head.require_role", refuse)
+    monkeypatch.setattr("llm_core.ui.guards.current_role", lambda: "viewer")
     app = open_monitor(record.id)
     app.button(key="stop-run").click().run()
     assert "for reading" in app.error[0].value
