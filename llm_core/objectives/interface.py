@@ -35,6 +35,8 @@ class Batch(NamedTuple):
     """Predictions it is scored on: what the loss is divided by."""
     restart_B: npt.NDArray[np.bool_] | None = None
     """For streams: which rows start anew. None where nothing is carried over."""
+    starts_B: npt.NDArray[np.int64] | None = None
+    """Where in the training split the rows begin, in tokens."""
 
 
 class StepOutput(NamedTuple):

@@ -81,7 +81,8 @@ class _HiddenWindows:
         self.tokens_per_batch = tokens_per_batch
 
     def next(self) -> Batch:
-        return self._objective.hide(self._windows.next_windows(), self._generator)
+        batch = self._objective.hide(self._windows.next_windows(), self._generator)
+        return batch._replace(starts_B=self._windows.starts_B)
 
     def state_dict(self) -> dict[str, Any]:
         return {"windows": self._windows.state_dict(), "hiding": generator_to_json(self._generator)}

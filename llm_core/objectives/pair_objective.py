@@ -77,4 +77,4 @@ class PairReader:
         self.load_state_dict = pairs.load_state_dict
 
     def next(self) -> Batch:
-        return self._objective.batch(self._pairs.next())
+        return self._objective.batch(self._pairs.next())._replace(starts_B=self._pairs.starts_B)

@@ -86,7 +86,8 @@ class _CorruptedWindows:
         self.tokens_per_batch = tokens_per_batch
 
     def next(self) -> Batch:
-        return self._objective.corrupt(self._windows.next_windows(), self._generator)
+        batch = self._objective.corrupt(self._windows.next_windows(), self._generator)
+        return batch._replace(starts_B=self._windows.starts_B)
 
     def state_dict(self) -> dict[str, Any]:
         return {"windows": self._windows.state_dict(), "cutting": generator_to_json(self._generator)}

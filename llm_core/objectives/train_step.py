@@ -81,7 +81,7 @@ class _Windows:
         arrays: dict[str, Any] = {"inputs_BT": inputs_BT, "targets_BT": targets_BT}
         if self._end_of_text is not None:
             arrays["documents_BT"] = document_numbers(inputs_BT, self._end_of_text)
-        return Batch(arrays, inputs_BT.size, targets_BT.size)
+        return Batch(arrays, inputs_BT.size, targets_BT.size, starts_B=self._windows.starts_B)
 
 
 class _Streams:
@@ -95,4 +95,5 @@ class _Streams:
 
     def next(self) -> Batch:
         inputs_BT, targets_BT, restart_B = self._streams.next()
-        return Batch({"inputs_BT": inputs_BT, "targets_BT": targets_BT}, inputs_BT.size, targets_BT.size, restart_B)
+        arrays = {"inputs_BT": inputs_BT, "targets_BT": targets_BT}
+        return Batch(arrays, inputs_BT.size, targets_BT.size, restart_B, self._streams.starts_B)

@@ -42,6 +42,8 @@ class RandomWindows:
         self._offsets_T = np.arange(context_length + 1)
         self._num_starts = len(tokens) - context_length
         self._tokens_seen = 0
+        self.starts_B = np.zeros(0, dtype=np.int64)
+        """Where in the split the windows of the last batch begin."""
 
     def next(self) -> tuple[Tokens_BT, Tokens_BT]:
         """The next batch: inputs and targets, both int64 of shape [B, T]."""
@@ -49,9 +51,9 @@ class RandomWindows:
 
     def next_windows(self) -> Tokens_BT:
         """The next batch as whole windows, int64 of shape [B, T + 1]."""
-        starts_B = self._generator.integers(0, self._num_starts, size=self._batch_size)
+        self.starts_B = self._generator.integers(0, self._num_starts, size=self._batch_size)
         self._tokens_seen += self._batch_size * (len(self._offsets_T) - 1)
-        return self._tokens[starts_B[:, None] + self._offsets_T].astype(np.int64)
+        return self._tokens[self.starts_B[:, None] + self._offsets_T].astype(np.int64)
 
     @property
     def tokens_seen(self) -> int:
@@ -102,6 +104,8 @@ class RecurrentStreams:
         self._position_B = np.arange(batch_size, dtype=np.int64) * len(tokens) // batch_size
         self._must_restart_B = np.ones(batch_size, dtype=np.bool_)
         self._tokens_seen = 0
+        self.starts_B = np.zeros(0, dtype=np.int64)
+        """Where in the split the rows of the last batch begin."""
 
     def next(self) -> tuple[Tokens_BT, Tokens_BT, Restart_B]:
         """The next batch: inputs [B, T], targets [B, T], and which rows start anew [B] (all of them at first)."""
@@ -109,7 +113,8 @@ class RecurrentStreams:
         self._position_B[is_at_end_B] = 0
         restart_B = self._must_restart_B | is_at_end_B
         inputs_BT, targets_BT = _shift(self._tokens[self._position_B[:, None] + self._offsets_T].astype(np.int64))
-        self._position_B += self._context_length
+        self.starts_B = self._position_B
+        self._position_B = self._position_B + self._context_length
         self._must_restart_B[:] = False
         self._tokens_seen += inputs_BT.size
         return inputs_BT, targets_BT, restart_B

@@ -7,7 +7,7 @@ bringing pairs in (`pairs.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,6 +71,10 @@ class TokenPairs:
             raise IndexError(index)
         return Pair(self._side(2 * index), self._side(2 * index + 1))
 
+    def starts(self, indices: Sequence[int]) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Where in the split the sources of these pairs begin."""
+        return np.array([int(self._ends_S[2 * index - 1]) + 1 if index else 0 for index in indices], dtype=np.int64)
+
     def __iter__(self) -> Iterator[Pair]:
         return (self[index] for index in range(len(self)))
 
@@ -99,17 +103,21 @@ class PairBatches:
         self._generator = np.random.Generator(np.random.PCG64(seed))
         self._tokens_seen = 0
         self._pairs_seen = 0
+        self.starts_B = np.zeros(0, dtype=np.int64)
+        """Where in the split the pairs of the last batch begin."""
         self._begin_epoch()
 
     def next(self) -> list[Pair]:
         """The next `batch_size` pairs."""
-        batch: list[Pair] = []
-        while len(batch) < self._batch_size:
+        chosen: list[int] = []
+        while len(chosen) < self._batch_size:
             if self._position == len(self.pairs):
                 self._begin_epoch()
-            upto = min(self._position + self._batch_size - len(batch), len(self.pairs))
-            batch += [self.pairs[index] for index in self._order_P[self._position : upto].tolist()]
+            upto = min(self._position + self._batch_size - len(chosen), len(self.pairs))
+            chosen += self._order_P[self._position : upto].tolist()
             self._position = upto
+        batch = [self.pairs[index] for index in chosen]
+        self.starts_B = self.pairs.starts(chosen)
         self._pairs_seen += len(batch)
         self._tokens_seen += sum(len(pair.target) + 1 for pair in batch)
         return batch

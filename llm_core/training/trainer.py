@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -27,6 +29,7 @@ from llm_core.text.batches import TokenVector
 from llm_core.training.budget import steps_of_budget, steps_of_minutes
 from llm_core.training.data_parallel import Alone, Ranks, add_up_gradients, share_of
 from llm_core.training.execution import Execution, choose_execution
+from llm_core.training.layer_norms import LayerNorms, PartNorms, norms_are_due
 from llm_core.training.optimizers import build_optimizer
 from llm_core.training.schedules import learning_rate
 
@@ -49,6 +52,10 @@ class StepReport:
     learning_rate: float
     is_finite: bool
     """False when the loss or the gradient was not a number; the weights were then left as they were."""
+    starts: tuple[npt.NDArray[np.int64], ...] = ()
+    """Where in the training split the rows of each of its batches begin, in tokens."""
+    parts: Mapping[str, PartNorms] | None = None
+    """How strongly each part of the network learns; None at most steps."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,9 @@ class _Unread:
     num_tokens: int
     learning_rate: float
     outcome: Tensor
+    starts: tuple[npt.NDArray[np.int64], ...]
+    norms_NP: Tensor | None
+    """Of the parts of the network, at the steps that are looked at."""
 
 
 class Trainer:
@@ -102,6 +112,7 @@ class Trainer:
         self.model: LanguageModel = model.to(self.execution.device).train()
         self.optimizer = build_optimizer(self.model, config.optimizer, self.execution.device)
         self.recurrent_state: State | None = None
+        self._layer_norms = LayerNorms(self.model)
         train_step: Any = objective.step(self.model)
         self._train_step = torch.compile(train_step, dynamic=False) if self.execution.compile else train_step
         # Reading a number off a GPU waits for it. There the optimizer kernel itself refuses to update once something was not finite,
@@ -157,11 +168,14 @@ class Trainer:
             loss_sum += piece_sum.detach()
         self._exchange(loss_sum)
         rate = self._set_learning_rate()
+        looked_at = self._layer_norms.before_update() if self._norms_are_due(self.step + 1) else None
         outcome = torch.stack((loss_sum / num_targets, self._clip_gradients()))
         self._update(outcome)
+        norms_NP = None if looked_at is None else looked_at.after_update()
         self.step += 1
         self.tokens += num_tokens
-        self._unread.append(_Unread(self.step, num_tokens, rate, outcome))
+        starts = tuple(batch.starts_B for batch in batches if batch.starts_B is not None)
+        self._unread.append(_Unread(self.step, num_tokens, rate, outcome, starts, norms_NP))
         self._count_time(time.perf_counter() - started, num_tokens)
 
     def _exchange(self, loss_sum: Tensor) -> None:
@@ -191,7 +205,8 @@ class Trainer:
         reports: list[StepReport] = []
         for index, (entry, (loss, norm)) in enumerate(zip(unread, numbers, strict=True)):
             is_finite = math.isfinite(loss) and math.isfinite(norm)
-            reports.append(StepReport(entry.step, loss, norm, entry.learning_rate, is_finite))
+            parts = None if entry.norms_NP is None else self._layer_norms.read(entry.norms_NP.tolist())
+            reports.append(StepReport(entry.step, loss, norm, entry.learning_rate, is_finite, entry.starts, parts))
             if not is_finite:
                 self.step = entry.step - 1
                 self.tokens -= sum(later.num_tokens for later in unread[index:])
@@ -199,6 +214,9 @@ class Trainer:
         if not self.minutes_are_planned and self._ranks.rank == 0:
             self._plan_minutes()
         return reports
+
+    def _norms_are_due(self, step: int) -> bool:
+        return self._ranks.rank == 0 and norms_are_due(step, self.config.training.log_interval, self.total_steps)
 
     def _set_learning_rate(self) -> float:
         rate = learning_rate(
