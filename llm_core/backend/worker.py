@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LeaseLost as error:
         print(error, file=sys.stderr)
         return 1
-    return 0 if record.state in ("finished", "stopped") else 1
+    return 0 if record.state in ("finished", "stopped", "paused") else 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`glassbox`: the argument parser, and how a verb's outcome becomes an exit status.
 
-0 done, 1 failed or diverged, 2 wrong input, 130 interrupted. Not here: the verbs (`data_verbs.py`, `run_verbs.py`, `model_verbs.py`,
-`exchange_verbs.py`, `machine_verbs.py`, `dashboard.py`). Heavy libraries are imported inside the verbs that need them.
+0 done, 1 failed or diverged, 2 wrong input, 130 interrupted. Not here: the verbs (the other files of this room). Heavy libraries are
+imported inside the verbs that need them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from llm_core.cli import dashboard, data_verbs, exchange_verbs, machine_verbs, model_verbs, run_verbs
+from llm_core.cli import control_verbs, dashboard, data_verbs, exchange_verbs, machine_verbs, model_verbs, run_verbs
 from llm_core.cli.output import DONE, FAILED, INTERRUPTED, WRONG_INPUT, print_json
 from llm_core.config.errors import UserError
 from llm_core.workspace.leases import LeaseLost
@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     dashboard.add_arguments(parser)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
-    for module in (data_verbs, run_verbs, model_verbs, exchange_verbs, machine_verbs):
+    for module in (data_verbs, run_verbs, control_verbs, model_verbs, exchange_verbs, machine_verbs):
         module.add_verbs(verbs)
     return parser
 

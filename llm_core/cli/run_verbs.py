@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from llm_core.cli.control_verbs import AUTHOR, read_changes
 from llm_core.cli.output import DONE, FAILED, INTERRUPTED, ProgressLine, print_json, print_table
 from llm_core.config.errors import UserError
 from llm_core.config.objective_words import objective_words
@@ -37,6 +38,14 @@ def add_verbs(verbs: Any) -> None:
     show = _with_run(verbs, "show", "one run in full", show_run)
     stop = _with_run(verbs, "stop", "finish the step, save and stop", stop_run)
     resume = _with_run(verbs, "resume", "go on from the last checkpoint", resume_run)
+    resume.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a setting from its next step on; a budget, say",
+    )
+    stop.add_argument("--no-save", action="store_true", help="end without a checkpoint of the last steps")
     resume.add_argument("--foreground", action="store_true", help="train in this very process")
     delete = _with_run(verbs, "delete", "delete a run and all its files", delete_run)
     metrics = _with_run(verbs, "metrics", "the points of a curve", print_metrics)
@@ -101,12 +110,13 @@ def train_run(options: argparse.Namespace) -> int:
 
 def resume_run(options: argparse.Namespace) -> int:
     """Put a run back into the queue, or go on right here."""
-    from llm_core.backend.jobs import resume_run as resume
+    from llm_core.backend.run_commands import present_config, resume_with
 
     workspace = open_workspace(options.workspace)
     with Registry(workspace) as registry:
         found = registry.find(options.run)
-    record = resume(workspace, found.id, foreground=options.foreground)
+    changes = read_changes(present_config(workspace, found), options.set) if options.set else {}
+    record = resume_with(workspace, found.id, changes, AUTHOR, foreground=options.foreground)
     if options.foreground:
         return _in_foreground(workspace, record, options)
     if options.json:
@@ -157,7 +167,7 @@ def _in_foreground(workspace: Workspace, record: JobRecord, options: argparse.Na
         print(_figures(summarise_run(workspace, record)))
     if record.state == "stopped" and stop.requested:
         return INTERRUPTED
-    return DONE if record.state in ("finished", "stopped") else FAILED
+    return DONE if record.state in ("finished", "stopped", "paused") else FAILED
 
 
 def _figures(summary: RunSummary) -> str:
@@ -226,18 +236,18 @@ def show_run(options: argparse.Namespace) -> int:
 
 def stop_run(options: argparse.Namespace) -> int:
     """Ask a run to end after its step."""
-    from llm_core.backend.jobs import stop_job
+    from llm_core.backend import run_commands
 
     workspace = open_workspace(options.workspace)
     with Registry(workspace) as registry:
         found = registry.find(options.run)
-    record = stop_job(workspace, found.id, author="command line")
+    record = run_commands.stop_run(workspace, found.id, AUTHOR, save=not options.no_save)
     if options.json:
         print_json({"run_id": record.id, "state": record.state})
     elif record.state == "stopped":
-        print(f"{record.name} is out of the queue.")
+        print(f"{record.name} is stopped: {record.reason}")
     else:
-        print(f"{record.name} finishes its step, saves and stops.")
+        print(f"{record.name} finishes its step{'' if options.no_save else ', saves'} and stops.")
     return 0
 
 

@@ -93,7 +93,7 @@ def assignments(first: RunConfig, second: RunConfig) -> list[str]:
     if first.objective.kind != second.objective.kind:
         found.append(f"objective.kind={second.objective.kind}")
         first = apply_overrides(first, found[-1:])
-    return found + [f"{name}={_write_value(value)}" for name, _, value in config_differences(first, second)]
+    return found + [f"{name}={write_value(value)}" for name, _, value in config_differences(first, second)]
 
 
 def flatten(config: RunConfig) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def _read_texts(text: str) -> list[str]:
     return [text]
 
 
-def _write_value(value: Any) -> str:
+def write_value(value: Any) -> str:
     """A JSON value as `read_value` reads it."""
     if value is None:
         return "none"

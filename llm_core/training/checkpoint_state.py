@@ -97,17 +97,23 @@ def restore_trainer(
         on_notice(notice)
     trainer = Trainer(config, train_tokens, objective, execution)
     load_weights(trainer.model, folder / WEIGHTS_FILE)
-    _restore_optimizer(trainer, load_file(folder / OPTIMIZER_FILE))
+    restore_optimizer(trainer, load_file(folder / OPTIMIZER_FILE))
     trainer.step, trainer.tokens, trainer.seconds = state["step"], state["tokens"], state["seconds"]
     trainer.steady_tokens, trainer.steady_seconds = state["steady_tokens"], state["steady_seconds"]
     trainer.total_steps = state["total_steps"]
     trainer.minutes_are_planned = state["minutes_are_planned"]
     trainer.batches.load_state_dict(state["data"])
     # Last of all: building the model above has drawn from these streams.
-    torch.set_rng_state(_byte_tensor(state["random"]["torch"]))
-    if state["random"]["cuda"] and trainer.execution.device == "cuda":
-        torch.cuda.set_rng_state(_byte_tensor(state["random"]["cuda"]))
+    restore_random(trainer, state["random"])
     return trainer
+
+
+def restore_random(trainer: Trainer, states: dict[str, str | None]) -> None:
+    """Set torch's generators to the states that `training_state` took."""
+    if states["torch"]:
+        torch.set_rng_state(_byte_tensor(states["torch"]))
+    if states["cuda"] and trainer.execution.device == "cuda":
+        torch.cuda.set_rng_state(_byte_tensor(states["cuda"]))
 
 
 def _byte_tensor(text: str) -> Tensor:
@@ -131,7 +137,8 @@ def _optimizer_tensors(trainer: Trainer) -> dict[str, Tensor]:
     return tensors
 
 
-def _restore_optimizer(trainer: Trainer, tensors: dict[str, Tensor]) -> None:
+def restore_optimizer(trainer: Trainer, tensors: dict[str, Tensor]) -> None:
+    """Moments and the recurrent state, as `_optimizer_tensors` took them."""
     device = trainer.execution.device
     parameters = dict(trainer.model.named_parameters())
     recurrent: dict[str, Tensor] = {}

@@ -19,11 +19,14 @@ from llm_core.training.trainer import StepReport, Trainer
 class TrainResult:
     """How the loop ended."""
 
-    state: Literal["finished", "stopped", "diverged"]
+    state: Literal["finished", "stopped", "paused", "diverged", "rolled back"]
+    """A run that is rolled back has not ended: whoever called builds the trainer of `roll_back_to` and goes on."""
     reason: str
     remedy: str
     train_loss: float | None
     """Of the last step."""
+    roll_back_to: int | None = None
+    roll_back_command: str = ""
 
 
 def train(trainer: Trainer, observers: Sequence[Observer] = (), control: Control | None = None) -> TrainResult:
@@ -48,17 +51,28 @@ def _train(trainer: Trainer, observers: Sequence[Observer], control: Control) ->
         _tell_evaluation(trainer, observers, is_last=False)
         _tell_sample(trainer, observers)
     checkpointed_at = trainer.step
-    while not trainer.is_done:
+    while True:
         instruction: Instruction = control.poll(trainer)
-        if instruction.checkpoint or instruction.stop:
+        if instruction.roll_back_to is not None:
+            back = (instruction.roll_back_to, instruction.roll_back_command)
+            return TrainResult("rolled back", "", "", _loss(last), *back)
+        saves = instruction.checkpoint or (instruction.end is not None and instruction.save)
+        if saves or instruction.sample or instruction.end or trainer.is_done:
             last = _read(trainer, last)
             if last is not None and not last.is_finite:
                 return _end_diverged(trainer, observers, pace, last)
-            if checkpointed_at != trainer.step:
+        if trainer.is_done:
+            if checkpointed_at != trainer.step:  # a person made this step the last one after it was done
+                _tell_evaluation(trainer, observers, is_last=True)
                 _tell_checkpoint(trainer, observers)
-                checkpointed_at = trainer.step
-        if instruction.stop:
-            return TrainResult("stopped", instruction.stop_reason, "Resume goes on from here.", _loss(last))
+            return TrainResult("finished", "The budget is used up.", "", _loss(last))
+        if instruction.sample:
+            _tell_sample(trainer, observers)
+        if saves and checkpointed_at != trainer.step:
+            _tell_checkpoint(trainer, observers)
+            checkpointed_at = trainer.step
+        if instruction.end is not None:
+            return TrainResult(instruction.end, instruction.reason, "Resume goes on from here.", _loss(last))
         trainer.advance()
         due = _Due(trainer)
         if not (due.anything or trainer.must_read):
@@ -76,7 +90,6 @@ def _train(trainer: Trainer, observers: Sequence[Observer], control: Control) ->
         if due.checkpoint:
             _tell_checkpoint(trainer, observers)
             checkpointed_at = trainer.step
-    return TrainResult("finished", "The budget is used up.", "", _loss(last))
 
 
 def _read(trainer: Trainer, last: StepReport | None) -> StepReport | None:

@@ -6,9 +6,11 @@ The loop neither measures nor samples nor writes: observers do, at the moments n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from llm_core.training.trainer import StepReport, Trainer
+
+Ending = Literal["stopped", "paused"]
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,18 @@ class Observer:
 
 @dataclass(frozen=True)
 class Instruction:
-    """What a person asked for while the run goes on."""
+    """What a person asked for while the run goes on. Settings that change are changed before this is given."""
 
-    stop: bool = False
-    stop_reason: str = ""
+    end: Ending | None = None
+    save: bool = True
+    """At the end: whether a checkpoint is written first."""
+    reason: str = ""
+    """Of the end."""
     checkpoint: bool = False
+    sample: bool = False
+    roll_back_to: int | None = None
+    """The step of the checkpoint to go back to; the run then begins anew from there."""
+    roll_back_command: str = ""
 
 
 class Control(Protocol):

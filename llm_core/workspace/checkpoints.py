@@ -210,6 +210,17 @@ def remove_checkpoint(path: Path) -> None:
     shutil.rmtree(gone)
 
 
+def remove_after(run_folder: Path, step: int) -> list[int]:
+    """Remove every checkpoint after a step, newest first, pinned ones too, for a run that goes back; returns their steps.
+
+    A kill on the way leaves a run that goes on from an earlier one of them, and is told again to go back.
+    """
+    abandoned = [path for path in reversed(_step_folders(run_folder)) if _step_of(path) > step]
+    for path in abandoned:
+        remove_checkpoint(path)
+    return [_step_of(path) for path in abandoned]
+
+
 def remove_partial(run_folder: Path) -> None:
     """Clear away what killed writers left, and bring back a checkpoint that was about to be replaced. For the lease holder."""
     folder = run_folder / FOLDER_NAME

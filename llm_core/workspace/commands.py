@@ -21,8 +21,9 @@ from llm_core.workspace.json_files import json_text
 from llm_core.workspace.transactions import transaction
 
 FILE_NAME = "commands.db"
-RESUME = "resume"
-COMMAND_KINDS = ("pause", RESUME, "stop", "set", "checkpoint", "sample")
+PAUSE, RESUME, STOP, SET, CHECKPOINT, SAMPLE = "pause", "resume", "stop", "set", "checkpoint", "sample"
+ROLL_BACK = "roll_back"
+COMMAND_KINDS = (PAUSE, RESUME, STOP, SET, CHECKPOINT, SAMPLE, ROLL_BACK)
 BUSY_SECONDS = 10.0
 
 _TABLE = (
@@ -47,7 +48,7 @@ def append_command(run_folder: Path, kind: str, args: Mapping[str, Any] | None =
     """Append a command and return its id; it is on the disk before this returns.
 
     Args:
-        kind: pause, resume, stop, set, checkpoint or sample.
+        kind: one of COMMAND_KINDS.
         author: who asked, as the page or the command line knows it.
 
     Raises:

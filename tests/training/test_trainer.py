@@ -110,7 +110,7 @@ def test_a_stop_saves_first() -> None:
 
     class StopAfterTwo:
         def poll(self, trainer: Trainer) -> Instruction:
-            return Instruction(stop=trainer.step == 2, stop_reason="asked")
+            return Instruction(end="stopped" if trainer.step == 2 else None, reason="asked")
 
     result = train(trainer_of(), [Watch()], StopAfterTwo())
     assert (result.state, result.reason, saved) == ("stopped", "asked", [2])
