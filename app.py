@@ -8,9 +8,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from llm_core.ui.streamlit_accounts import StreamlitAccounts
 from llm_core.web.application import web_parts
 
-parts = web_parts(server_address=st.get_option("server.address"))
+parts = web_parts(st.get_option("server.address"), StreamlitAccounts())
 app = st.App(
     Path(__file__).with_name("pages") / "main.py",
     routes=parts.routes,

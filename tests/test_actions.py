@@ -17,7 +17,7 @@ import pytest
 
 from llm_core.backend.inference_client import InferenceClient
 from llm_core.web.access import SAFE_METHODS
-from llm_core.web.access_policy import TRAINER, VIEWER
+from llm_core.web.roles import TRAINER, VIEWER
 from llm_core.web.api import METHODS, Api
 from llm_core.web.device_sampler import shared_sampler
 from llm_core.web.permissions import ACTIONS, ROUTE_ACTIONS, is_allowed
@@ -34,6 +34,9 @@ CHANGES: dict[str, set[str]] = {
     "backend.jobs.stop_job": {"stop-run", "cancel-job"},
     "backend.jobs.resume_run": {"resume-run"},
     "backend.jobs.delete_run": {"delete-run"},
+    "backend.race.submit_race": {"race"},
+    "backend.sweeps.submit_sweep": {"sweep"},
+    "backend.group_submission.submit_group": set(),
     "backend.text_jobs.import_upload": {"import-text"},
     "backend.text_jobs.import_paste": {"import-text"},
     "backend.text_jobs.import_path": {"import-text"},
@@ -71,6 +74,13 @@ CHANGES: dict[str, set[str]] = {
 }
 # Functions of the same modules that change nothing that anybody would miss.
 READINGS = {
+    "backend.race.plan_race",
+    "backend.race.possible_entrants",
+    "backend.sweeps.plan_grid",
+    "backend.sweeps.plan_random",
+    "backend.sweeps.read_axis",
+    "backend.group_submission.free_group",
+    "backend.group_submission.usable_name",
     "backend.text_jobs.runs_on",
     "backend.exchange_jobs.exports_folder",
     "backend.exchange_jobs.exports_of",
@@ -106,6 +116,7 @@ READING_METHODS = {
     "Registry": {"get", "find", "jobs", "events", "free_name", "close"},
     "InferenceClient": {
         *("poll_generation", "kept_generation", "next_token", "fill", "attention", "influence", "units", "score"),
+        "step_batch",
         "request",  # of an inspection by its name
     },
 }

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 from llm_core.config.errors import UserError
-from llm_core.web.access_policy import PASSWORD_VARIABLE
+from llm_core.web.access_policy import PASSWORD_VARIABLE, people_sign_in
 from llm_core.workspace.job_record import HELD
 from llm_core.workspace.json_files import read_json, write_json
 from llm_core.workspace.locks import is_locked
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C; exit status 0."""
     workspace = open_workspace(options.workspace)
-    if options.address not in ("127.0.0.1", "localhost", "::1") and not os.environ.get(PASSWORD_VARIABLE):
+    if options.address not in ("127.0.0.1", "localhost", "::1") and not people_sign_in(os.environ):
         raise UserError(
             "The dashboard would be open to everybody on the network",
             value=options.address,
@@ -90,8 +90,8 @@ def _command(address: str, port: int) -> list[str]:
         *(sys.executable, "-m", "streamlit", "run", str(dashboard_file())),
         *("--server.port", str(port), "--server.address", address),
     ]
-    if os.environ.get(PASSWORD_VARIABLE):
-        # Streamlit's own list knows loopback names alone; with a password our middleware decides, for the WebSocket too.
+    if people_sign_in(os.environ):
+        # Streamlit's own list knows loopback names alone; where people sign in our middleware decides, for the WebSocket too.
         command += ["--server.allowedHosts", "*"]
     return command
 

@@ -14,8 +14,10 @@ from typing import ParamSpec, TypeVar
 import streamlit as st
 
 from llm_core.config.errors import Refused
-from llm_core.web.access_policy import TRAINER, AccessPolicy
+from llm_core.ui.streamlit_accounts import StreamlitAccounts
+from llm_core.web.access_policy import AccessPolicy
 from llm_core.web.permissions import action_named, is_allowed
+from llm_core.web.roles import TRAINER
 from llm_core.web.sign_in import SIGN_IN
 from llm_core.workspace.paths import open_workspace
 
@@ -74,9 +76,9 @@ def _require(needed: str, does: str) -> None:
     if role is None:
         raise Refused("Your session has ended", remedy=f"Sign in again at {SIGN_IN}; runs go on meanwhile")
     if role not in (needed, TRAINER):
-        what = f"Your password opens Glassbox for reading, so you may not {does}"
-        raise Refused(what, value=role, limit=needed, remedy=f"Sign in with the other password at {SIGN_IN}")
+        what = f"Your sign-in opens Glassbox for reading, so you may not {does}"
+        raise Refused(what, value=role, limit=needed, remedy=f"Sign in as a trainer at {SIGN_IN}")
 
 
 def _policy() -> AccessPolicy:
-    return AccessPolicy.from_environment(open_workspace())
+    return AccessPolicy.from_environment(open_workspace(), accounts=StreamlitAccounts())

@@ -16,13 +16,17 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_core.config.errors import Refused, UserError
-from llm_core.web.access_policy import PASSWORD_VARIABLE, VIEWER, AccessPolicy, is_loopback
+from llm_core.web.access_policy import PASSWORD_VARIABLE, AccessPolicy, is_loopback
 from llm_core.web.json_response import error_response
-from llm_core.web.sign_in import SIGN_IN, SIGN_OUT, SignIn, sign_in_address
+from llm_core.web.permissions import may_write
+from llm_core.web.sign_in import ACCOUNT, SIGN_IN, SIGN_OUT, SignIn, sign_in_address
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Tells no more than that the server is up; the command waits for it before it opens a browser.
 OPEN_PATHS = frozenset({"/_stcore/health"})
+# Streamlit's way to the provider and back; open where accounts may come in. Its way out is not: a link alone must end no session.
+PROVIDER_PATHS = frozenset({"/auth/login", "/oauth2callback"})
+PROVIDER_SIGN_OUT = "/auth/logout"
 POLICY_VIOLATION = 1008
 
 # Streamlit builds its pages with inline styles and loads component scripts from blob: addresses; what counts here is that
@@ -99,16 +103,19 @@ class AccessMiddleware:
             what = "This request was started by a page of another site"
             return _refusal(request, Refused(what, remedy="Use the buttons of the dashboard itself"), 403)
         path = request.url.path
-        if path in (SIGN_IN, SIGN_OUT):
+        if path in (SIGN_IN, SIGN_OUT, ACCOUNT):
             return await self._sign_in.respond(request)
-        if path in OPEN_PATHS and not is_write:
+        if path == PROVIDER_SIGN_OUT:
+            return RedirectResponse(SIGN_OUT, 303)
+        is_open = path in OPEN_PATHS or (path in PROVIDER_PATHS and self._policy.takes_accounts)
+        if is_open and not is_write:
             return None
         role = self._policy.role_of(_cookies(request.headers))
         if role is None:
             return self._ask(request)
-        if role == VIEWER and is_write:
-            what = "This password opens Glassbox for reading"
-            return _refusal(request, Refused(what, remedy="Sign in with the other password to change things"), 403)
+        if is_write and not may_write(role, request.method, path):
+            what = "This sign-in opens Glassbox for reading"
+            return _refusal(request, Refused(what, remedy="Sign in as a trainer to change things"), 403)
         return None
 
     def _ask(self, request: Request) -> Response:

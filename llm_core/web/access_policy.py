@@ -1,9 +1,10 @@
-"""Who may come in: passwords and roles, the addresses this server answers to, and the role behind a cookie.
+"""Who may come in: passwords, accounts and roles, the addresses this server answers to, and the role behind a cookie.
 
 Settings come from the environment:
     GLASSBOX_PASSWORD           asks everyone to sign in; needed before the server listens on more than loopback
     GLASSBOX_VIEWER_PASSWORD    a second password that opens everything for reading
     GLASSBOX_ALLOWED_HOSTS      further host names, separated by commas, that a reverse proxy forwards
+    GLASSBOX_TRAINER_EMAILS, GLASSBOX_ALLOWED_EMAILS     accounts that may come in (`accounts.py`), beside the passwords or without
 Not here: the middleware that applies the policy (`access.py`), the sign-in page (`sign_in.py`).
 """
 
@@ -18,11 +19,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llm_core.config.errors import Refused, UserError
+from llm_core.web.accounts import TRAINERS_VARIABLE, VIEWERS_VARIABLE, Accounts, AllowList
+from llm_core.web.roles import TRAINER, VIEWER
 from llm_core.web.signing import Session, fingerprint, load_signing_key, same_text, sign, verify
 from llm_core.workspace.paths import Workspace
 
-TRAINER = "trainer"
-VIEWER = "viewer"
 SESSION_SECONDS = 7 * 24 * 3600
 
 PASSWORD_VARIABLE = "GLASSBOX_PASSWORD"  # noqa: S105 - the name of a variable
@@ -40,10 +41,17 @@ class AccessPolicy:
     passwords: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     hosts: frozenset[str] = frozenset()
     key: bytes = field(default=b"", repr=False)
+    allowed: AllowList = field(default_factory=AllowList)
+    accounts: Accounts | None = field(default=None, repr=False)
 
     @classmethod
-    def from_environment(cls, workspace: Workspace, environment: Mapping[str, str] | None = None) -> AccessPolicy:
-        """The policy that the environment asks for; makes the signing key when there is a password.
+    def from_environment(
+        cls, workspace: Workspace, environment: Mapping[str, str] | None = None, accounts: Accounts | None = None
+    ) -> AccessPolicy:
+        """The policy that the environment asks for; makes the signing key when people have to sign in.
+
+        Args:
+            accounts: the provider; without one, listed addresses open nothing.
 
         Raises:
             UserError: the settings contradict each other.
@@ -52,24 +60,32 @@ class AccessPolicy:
         password = environment.get(PASSWORD_VARIABLE, "")
         viewer_password = environment.get(VIEWER_PASSWORD_VARIABLE, "")
         names = [name.strip() for name in environment.get(HOSTS_VARIABLE, "").split(",") if name.strip()]
+        allowed = AllowList.from_environment(environment)
         if not password:
             for variable, value in ((VIEWER_PASSWORD_VARIABLE, viewer_password), (HOSTS_VARIABLE, names)):
-                if value:
+                if value and not (variable == HOSTS_VARIABLE and allowed.roles):
                     what = f"{variable} is set, but {PASSWORD_VARIABLE} is not"
                     raise UserError(what, remedy=f"Set {PASSWORD_VARIABLE} too, or neither")
-            return cls()
+            if not allowed.roles:
+                return cls()
         if same_text(password, viewer_password):
             what = f"{PASSWORD_VARIABLE} and {VIEWER_PASSWORD_VARIABLE} are equal, so nobody could be told apart"
             raise UserError(what, remedy="Choose two different passwords")
-        passwords = {TRAINER: password} | ({VIEWER: viewer_password} if viewer_password else {})
+        given = {TRAINER: password, VIEWER: viewer_password}
+        passwords = {role: text for role, text in given.items() if text}
         own_name = socket.gethostname().lower()
         hosts = {_checked_name(name) for name in names} | {own_name, f"{own_name.partition('.')[0]}.local"}
-        return cls(passwords, frozenset(hosts), load_signing_key(workspace.signing_key))
+        return cls(passwords, frozenset(hosts), load_signing_key(workspace.signing_key), allowed, accounts)
 
     @property
     def asks(self) -> bool:
         """Whether people have to sign in."""
-        return bool(self.passwords)
+        return bool(self.passwords or self.allowed.roles)
+
+    @property
+    def takes_accounts(self) -> bool:
+        """Whether somebody may come in with an account."""
+        return bool(self.allowed.roles) and self.accounts is not None
 
     @property
     def cookie_name(self) -> str:
@@ -91,7 +107,9 @@ class AccessPolicy:
             return TRAINER
         token = cookies.get(self.cookie_name, "")
         session = verify(self.key, token, self.passwords, time.time() if now is None else now)
-        return None if session is None else session.role
+        if session is not None:
+            return session.role
+        return None if self.accounts is None else self.allowed.role_of(self.accounts.account_of(cookies))
 
     def allows_host(self, header: str | None) -> bool:
         """Whether a Host header names this server; a foreign name that was made to point here (DNS rebinding) does not.
@@ -114,13 +132,20 @@ class AccessPolicy:
         """
         if self.asks or (address is not None and is_loopback(address)):
             return
-        remedy = f"Set {PASSWORD_VARIABLE}, or listen on 127.0.0.1 and reach it through an SSH tunnel"
+        remedy = (
+            f"Set {PASSWORD_VARIABLE} or {TRAINERS_VARIABLE}, or listen on 127.0.0.1 and reach it through an SSH tunnel"
+        )
         raise Refused(
             "Without a password Glassbox listens on this machine alone",
             value=address or "all addresses",
             limit="127.0.0.1, ::1 or localhost",
             remedy=remedy,
         )
+
+
+def people_sign_in(environment: Mapping[str, str]) -> bool:
+    """Whether the environment asks people to sign in, before anything is known of a workspace or a provider."""
+    return any(environment.get(name, "").strip() for name in (PASSWORD_VARIABLE, TRAINERS_VARIABLE, VIEWERS_VARIABLE))
 
 
 def host_of(header: str | None) -> str | None:

@@ -14,6 +14,7 @@ from llm_core.config.timing import Timing
 from llm_core.text.uploads import sweep_uploads
 from llm_core.web.access import AccessMiddleware
 from llm_core.web.access_policy import AccessPolicy
+from llm_core.web.accounts import TRAINERS_VARIABLE, VIEWERS_VARIABLE, Accounts
 from llm_core.web.api import Api
 from llm_core.web.device_sampler import shared_sampler
 from llm_core.web.lifespan import Lifespan, server_lifespan
@@ -30,15 +31,20 @@ class WebParts:
     lifespan: Lifespan
 
 
-def web_parts(server_address: str | None) -> WebParts:
+def web_parts(server_address: str | None, accounts: Accounts | None = None) -> WebParts:
     """The parts for a server that will listen on this address (None: on all).
+
+    Args:
+        accounts: the provider through which listed addresses may come in.
 
     Raises:
         SystemExit: the workspace or the access settings do not allow it; says why on standard error, without a traceback.
     """
     try:
         workspace = open_workspace()
-        policy = AccessPolicy.from_environment(workspace)
+        policy = AccessPolicy.from_environment(workspace, accounts=accounts)
+        if accounts is not None:
+            _check_accounts(policy, accounts)
         policy.check_address(server_address)
         timing = Timing.from_environment()
         sweep_uploads(workspace)  # what a killed server had begun to receive
@@ -50,3 +56,12 @@ def web_parts(server_address: str | None) -> WebParts:
         middleware=[Middleware(AccessMiddleware, policy=policy)],
         lifespan=server_lifespan(workspace, timing, api.close),
     )
+
+
+def _check_accounts(policy: AccessPolicy, accounts: Accounts) -> None:
+    """A provider and a list belong together: either alone would let in somebody else than was meant."""
+    if policy.takes_accounts:
+        accounts.check()
+    elif accounts.is_set_up():
+        what = "A provider of accounts is set up in .streamlit/secrets.toml, but nobody is listed who may come in"
+        raise UserError(what, remedy=f"List addresses in {TRAINERS_VARIABLE} or {VIEWERS_VARIABLE}, or remove [auth]")

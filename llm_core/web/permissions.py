@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from llm_core.web.access_policy import TRAINER, VIEWER
+from starlette.routing import compile_path
+
+from llm_core.web.roles import TRAINER, VIEWER
 
 
 @dataclass(frozen=True)
@@ -86,3 +88,11 @@ def is_allowed(role: str | None, action: str) -> bool:
 ROUTE_ACTIONS: Mapping[tuple[str, str], str] = {
     ("POST", "/api/generations/{id}/stop"): "stop-generation",
 }
+
+
+def may_write(role: str, method: str, path: str) -> bool:
+    """Whether this role may send this request; what is no declared route (an upload, say) is for trainers."""
+    for (route_method, route_path), action in ROUTE_ACTIONS.items():
+        if method == route_method and compile_path(route_path)[0].match(path):
+            return is_allowed(role, action)
+    return role == TRAINER

@@ -19,6 +19,7 @@ from llm_core.web.access_policy import SESSION_SECONDS, AccessPolicy
 
 SIGN_IN = "/sign-in"
 SIGN_OUT = "/sign-out"
+ACCOUNT = "/sign-in/account"
 MAXIMUM_BODY_BYTES = 8192
 MAXIMUM_FIELDS = 4
 
@@ -72,11 +73,39 @@ class SignIn:
             return RedirectResponse("/", 303)
         if request.url.path == SIGN_OUT:
             return self._sign_out(request)
+        if request.url.path == ACCOUNT:
+            return self._to_provider(request)
         if request.method in ("GET", "HEAD"):
-            return _page(_form(safe_next(request.query_params.get("next", "/"))))
+            return _page(self._form(safe_next(request.query_params.get("next", "/")), self._stranger(request)))
         if request.method == "POST":
             return await self._sign_in(request)
         return Response("Use the form.", 405, {"Allow": "GET, POST"}, media_type="text/plain")
+
+    def _to_provider(self, request: Request) -> Response:
+        """On to the provider; its answer comes back through Streamlit, which then opens Home."""
+        accounts = self._policy.accounts
+        if request.method not in ("GET", "HEAD") or accounts is None or not self._policy.takes_accounts:
+            return RedirectResponse(SIGN_IN, 303)
+        return RedirectResponse(accounts.login_address(), 303, {"Cache-Control": "no-store"})
+
+    def _stranger(self, request: Request) -> str:
+        """What somebody is told who has an account that may not come in."""
+        accounts = self._policy.accounts
+        account = accounts.account_of(request.cookies) if accounts and self._policy.takes_accounts else None
+        if account is None or self._policy.allowed.role_of(account):
+            return ""
+        if not account.is_verified:
+            return f"The provider does not say that {account.email} is yours. Verify it there, or use another account."
+        return f"{account.email} is not on the list of this server. Ask whoever started it, or use another account."
+
+    def _form(self, address: str, message: str = "") -> str:
+        """What the page asks: a password, an account, or either."""
+        password = _password_form(address) if self._policy.passwords else ""
+        account = (
+            f'<p><a class="account" href="{ACCOUNT}">Use an account</a></p>' if self._policy.takes_accounts else ""
+        )
+        problem = f'<p role="alert" class="problem">{html.escape(message)}</p>' if message else ""
+        return problem + password + account
 
     async def _sign_in(self, request: Request) -> Response:
         client = request.client.host if request.client else "unknown"
@@ -87,12 +116,12 @@ class SignIn:
         address = safe_next(fields.get("next", ["/"])[0])
         if wait_seconds:
             message = f"Too many wrong passwords. Wait {wait_seconds} seconds, then try again."
-            return _page(_form(address, message), 429, {"Retry-After": str(wait_seconds)})
+            return _page(self._form(address, message), 429, {"Retry-After": str(wait_seconds)})
         role = self._policy.role_for_password(fields.get("password", [""])[0])
         if role is None:
             self._limiter.failed(client, now)
             _log.warning("A wrong password was given from %s", client)
-            return _page(_form(address, "This is not the password. Ask whoever started this server for it."), 401)
+            return _page(self._form(address, "This is not the password. Ask whoever started this server for it."), 401)
         self._limiter.succeeded(client)
         response = RedirectResponse(address, 303)
         response.set_cookie(
@@ -110,7 +139,9 @@ class SignIn:
             # A link alone must not end a session: any page could hold one.
             return _page(_SIGN_OUT_FORM)
         response = RedirectResponse(SIGN_IN, 303)
-        response.delete_cookie(self._policy.cookie_name, httponly=True, samesite="lax")
+        accounts = self._policy.accounts
+        for name in [self._policy.cookie_name, *(accounts.cookie_names(request.cookies) if accounts else ())]:
+            response.delete_cookie(name, httponly=True, samesite="lax")
         return response
 
 
@@ -147,14 +178,13 @@ def _page(content: str, status: int = 200, headers: dict[str, str] | None = None
     return HTMLResponse(_PAGE.replace("{content}", content), status, merged)
 
 
-def _form(address: str, message: str = "") -> str:
-    problem = f'<p role="alert" class="problem">{html.escape(message)}</p>' if message else ""
+def _password_form(address: str) -> str:
     return (
         f'<form method="post" action="{SIGN_IN}">'
         f'<input type="hidden" name="next" value="{html.escape(address)}">'
         '<label for="password">Password</label>'
         '<input id="password" name="password" type="password" autocomplete="current-password" required autofocus>'
-        f'{problem}<button type="submit">Sign in</button></form>'
+        '<button type="submit">Sign in</button></form>'
     )
 
 
@@ -188,7 +218,9 @@ _PAGE = """<!doctype html>
            border-radius: 8px; background: var(--accent); color: var(--on-accent); }
   input:focus-visible, button:focus-visible, a:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
   a { color: var(--accent); }
-  .problem { margin: 0.75rem 0 0; color: var(--problem); }
+  .account { display: block; margin-top: 1rem; padding: 0.6rem; text-align: center; border: 1px solid var(--accent);
+          border-radius: 8px; text-decoration: none; font-weight: 600; }
+  .problem { margin: 0 0 0.75rem; color: var(--problem); }
 </style>
 </head>
 <body>
