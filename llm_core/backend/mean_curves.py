@@ -1,0 +1,57 @@
+"""Several curves as one: their mean along common steps, with the lowest and the highest.
+
+Arithmetic on arrays alone. Not here: which runs belong together (`run_groups.py`), drawing (`llm_core.figures.group_bands`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+MOST_POINTS = 1000
+
+
+@dataclass(frozen=True)
+class MeanBand:
+    """The mean of some curves at each place, and how far they lie apart."""
+
+    x: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    count: int
+    """How many curves."""
+
+
+def mean_band(curves: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]]) -> MeanBand:
+    """The band of curves over the stretch that all of them cover.
+
+    Between its points a curve is taken as a straight line, so that curves measured at different steps meet. Values that are no
+    number are left out. Where a run ended early the band ends with it: a mean over fewer runs would jump.
+
+    Args:
+        curves: x (ascending) and y of each; those without a finite point do not count.
+    """
+    finite = [_finite(x, y) for x, y in curves]
+    finite = [(x, y) for x, y in finite if len(x)]
+    if not finite:
+        nothing = np.zeros(0)
+        return MeanBand(nothing, nothing, nothing, nothing, 0)
+    first, last = max(x[0] for x, _ in finite), min(x[-1] for x, _ in finite)
+    places = np.unique(np.concatenate([x for x, _ in finite]))
+    places = places[(places >= first) & (places <= last)]
+    if len(places) > MOST_POINTS:
+        places = places[np.unique(np.linspace(0, len(places) - 1, MOST_POINTS).round().astype(int))]
+    values = np.array([np.interp(places, x, y) for x, y in finite])
+    return MeanBand(places, values.mean(axis=0), values.min(axis=0), values.max(axis=0), len(finite))
+
+
+def _finite(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
+    places, values = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    kept = np.isfinite(values)
+    return places[kept], values[kept]
