@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 from llm_core.config.errors import NotFound, Refused, UserError
 from llm_core.web.device_sampler import DeviceSampler
 from llm_core.web.json_response import error_response, json_response
-from llm_core.web.run_curves import CurveCache
+from llm_core.web.run_curves import shared_curves
 from llm_core.web.series import answer, parse_query
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.metrics_read import heartbeat
@@ -50,7 +50,7 @@ class Api:
         self._workspace = workspace
         self._generations = generations
         self._devices = devices
-        self._cache = CurveCache()
+        self._cache = shared_curves()
         self._registry: Registry | None = None
         self._lock = threading.Lock()
 

@@ -1,7 +1,8 @@
 """The points of runs in the memory of the web process: read by cursor, shared by every page, bounded.
 
 Each run's metrics.db is read only when it has changed, from the last point known; a resume or roll-back begins a new segment
-and the run is read anew. Only the surviving lineage is kept. Not here: what a chart asks for (`series.py`).
+and the run is read anew. The surviving lineage is the curve; the stretches given up last are kept beside it, to be drawn as
+ghosts. Not here: what a chart asks for (`series.py`), values at one step (`step_values.py`).
 """
 
 from __future__ import annotations
@@ -11,16 +12,27 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from llm_core.web.curves import DebiasedAverage, Floats
 from llm_core.workspace.metrics import FILE_NAME
-from llm_core.workspace.metrics_read import Event, PointArrays, Segment, events, read_points, segments, surviving
+from llm_core.workspace.metrics_read import (
+    Event,
+    PointArrays,
+    Segment,
+    abandoned,
+    events,
+    read_points,
+    segments,
+    surviving,
+)
 
 MAXIMUM_BYTES = 256 * 2**20
 SMOOTHINGS_KEPT = 2
+GHOSTS_KEPT = 8
 # File times move in ticks of some milliseconds: a younger file may still change without its time changing.
 SETTLED_SECONDS = 0.1
 
@@ -28,13 +40,15 @@ _Signature = tuple[int, int, int, int, int]
 
 
 class Curve:
-    """One key of one run: the surviving points in the order of their steps, and smoothed versions of them.
+    """One key of one run: the surviving points in the order of their steps, smoothed versions of them, and ghosts.
 
     Arrays are replaced, never changed, so a reader may keep what it was given.
     """
 
     def __init__(self) -> None:
         self.points = _no_points()
+        self.ghosts: tuple[PointArrays, ...] = ()
+        """The stretches that were given up, the latest last, each in the order of its steps."""
         self.last_id = 0
         self._smoothed: OrderedDict[float, tuple[DebiasedAverage, Floats]] = OrderedDict()
 
@@ -60,7 +74,7 @@ class Curve:
     @property
     def size_bytes(self) -> int:
         """Memory of the arrays."""
-        return len(self.points) * 8 * (6 + len(self._smoothed))
+        return 8 * (len(self.points) * (6 + len(self._smoothed)) + 6 * sum(map(len, self.ghosts)))
 
 
 @dataclass
@@ -119,10 +133,14 @@ class RunCurves:
     def _take(self, key: str, points: PointArrays) -> None:
         last_id = int(points.id[-1]) if len(points) else 0
         curve = self._curve(key)
+        if not curve.last_id:
+            curve.ghosts = _stretches(points.where(abandoned(points, self.segments)))
         kept = points.where(surviving(points, self.segments))
         if len(kept) and len(curve.points) and kept.step[0] <= curve.points.step[-1]:
             # A step was measured again: the later measurement takes the place of the earlier one.
+            ghosts = curve.ghosts
             self.curves[key] = curve = Curve()
+            curve.ghosts = ghosts
             everything = read_points(self.folder, key)
             last_id = int(everything.id[-1])
             kept = everything.where(surviving(everything, self.segments))
@@ -158,6 +176,12 @@ class CurveCache:
         return sum(run.size_bytes for run in list(self._runs.values()))
 
 
+@cache
+def shared_curves() -> CurveCache:
+    """The curves of this process: the routes fill them, and pages look a step up in them."""
+    return CurveCache()
+
+
 def _signature_of(folder: Path) -> _Signature | None:
     """Inode, and size and time of the file and of its WAL; None when nothing was written yet."""
     try:
@@ -188,6 +212,12 @@ def _in_order(points: PointArrays) -> PointArrays:
         seconds=points.seconds[order],
         value=points.value[order],
     )
+
+
+def _stretches(points: PointArrays) -> tuple[PointArrays, ...]:
+    """Points segment by segment, those of the last few segments."""
+    found = sorted(set(points.segment.tolist()))[-GHOSTS_KEPT:]
+    return tuple(_in_order(points.where(points.segment == segment)) for segment in found)
 
 
 def _joined(first: PointArrays, second: PointArrays) -> PointArrays:

@@ -1,11 +1,13 @@
-"""What a chart asks for: the visible stretch of some curves, thinned to the pixels there are, and the marks along it.
+"""What a chart asks for: the visible stretch of some curves, thinned to the pixels there are, and what stands beside them.
 
-    GET /api/runs/{id}/series?keys=train_loss,val_loss&x=step&from=&to=&pixels=900&smooth=0.6&revision=
+    GET /api/runs/{id}/series?keys=train_loss,val_loss&x=step&scale=&from=&to=&pixels=900&smooth=0.6&revision=
 
-The answer is `{"revision", "state", "next_poll_ms", "series": [{"key", "x", "y", "low", "high", "raw_points"}], "marks",
-"progress"}`. Without smoothing, and where few enough, the points are the stored ones, digit for digit; otherwise values have
-five significant digits and, where smoothed, `low` and `high` hold the range of the raw values. Losses stay in nats: the
-chart converts units. Not here: reading and caching (`run_curves.py`), the arithmetic (`curves.py`), HTTP (`api.py`).
+The answer is `{"revision", "state", "next_poll_ms", "series": [{"key", "x", "y", "low", "high", "steps", "raw_points"}],
+"ghosts": [{"key", "kind", "x", "y"}], "marks", "progress"}`. Without smoothing, and where few enough, the points are the stored
+ones, digit for digit; otherwise values have five significant digits and, where smoothed, `low` and `high` hold the range of the
+raw values. `scale` multiplies the axis: tokens become epochs or FLOPs. Losses stay in nats: the chart converts units. Ghosts are
+stretches that a resume or a roll-back gave up, and the curve of the run that a fork left.
+Not here: reading and caching (`run_curves.py`), the marks (`marks.py`), the arithmetic (`curves.py`), HTTP (`api.py`).
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ import numpy as np
 
 from llm_core.config.errors import UserError
 from llm_core.web.curves import MAXIMUM_WEIGHT, Axis, band, share, significant, thin
+from llm_core.web.ghosts import Ancestor, ancestors, ghost_lines
+from llm_core.web.marks import marks_of
 from llm_core.web.run_curves import Curve, CurveCache, RunCurves
 from llm_core.workspace.job_record import FINAL, PAUSED, JobRecord
-from llm_core.workspace.metrics_read import heartbeat
+from llm_core.workspace.metrics_read import PointArrays, heartbeat
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.runs import run_folder
 
@@ -31,8 +35,10 @@ X_AXES = ("step", "tokens", "seconds")
 POINTS_PER_PIXEL = 2
 MAXIMUM_KEYS = 16
 MAXIMUM_PIXELS = 8000
-MAXIMUM_MARKS = 60
-MARK_CHARACTERS = 160
+MAXIMUM_SCALE = 1e30
+# Beside the curves' own points, all ghosts together may have a quarter as many.
+GHOST_SHARE = 4
+SCALED_DIGITS = 7
 # Measured over a whole split, as every key with val_ in it is.
 EXACT_KEYS = frozenset({"bits_per_byte"})
 
@@ -43,10 +49,11 @@ POLL_COST_FACTOR = 20
 
 @dataclass(frozen=True)
 class SeriesQuery:
-    """One request of a chart. `start` and `end` are None at the ends of the curve."""
+    """One request of a chart. `start` and `end` are in the unit of the scaled axis, and None at the ends of the curve."""
 
     keys: tuple[str, ...]
     x: str = "step"
+    scale: float = 1.0
     start: float | None = None
     end: float | None = None
     pixels: int = 1000
@@ -69,11 +76,13 @@ def parse_query(parameters: Mapping[str, str]) -> SeriesQuery:
     start, end = (_number(parameters, name, -math.inf, math.inf) for name in ("from", "to"))
     if start is not None and end is not None and not start < end:
         raise UserError("`from` must be below `to`", value=f"{start} to {end}")
+    scale = _number(parameters, "scale", 1 / MAXIMUM_SCALE, MAXIMUM_SCALE)
     pixels = _number(parameters, "pixels", 1, MAXIMUM_PIXELS) or 1000
     smooth = _number(parameters, "smooth", 0, 1) or 0.0
     return SeriesQuery(
         keys=keys,
         x=x,
+        scale=1.0 if scale is None else scale,
         start=start,
         end=end,
         pixels=int(pixels),
@@ -107,22 +116,29 @@ def answer(workspace: Workspace, cache: CurveCache, record: JobRecord, query: Se
     state says that the points are all there.
     """
     began = time.perf_counter()
-    run = cache.run(run_folder(workspace, record.id))
+    folder = run_folder(workspace, record.id)
+    forked_from = ancestors(workspace, cache, folder, query.keys)
+    run = cache.run(folder)
     with run.lock:
         run.refresh(query.keys)
         curves = [run.curves.get(key) or Curve() for key in query.keys]
         has_points = any(len(curve.points) for curve in curves)
         progress = None if has_points else _progress(run, record)
-        revision = _revision(run, record, query, curves, progress)
+        revision = _revision(run, record, query, curves, forked_from, progress)
         if revision == query.revision:
             return None
         series = _series(query, curves)
-        marks = _marks(run, query, curves)
+        ghosts = _ghosts(query, curves, forked_from)
+        longest = max(curves, key=lambda curve: len(curve.points)).points
+        marks = marks_of(
+            run, query.keys, longest.step, _axis(longest, query), query.x == "step", query.start, query.end
+        )
     return {
         "revision": revision,
         "state": record.state,
         "next_poll_ms": _next_poll_ms(record.state, has_points, time.perf_counter() - began),
         "series": series,
+        "ghosts": ghosts,
         "marks": marks,
         "progress": progress,
     }
@@ -143,18 +159,24 @@ def _progress(run: RunCurves, record: JobRecord) -> dict[str, Any]:
 
 
 def _revision(
-    run: RunCurves, record: JobRecord, query: SeriesQuery, curves: list[Curve], progress: dict[str, Any] | None
+    run: RunCurves,
+    record: JobRecord,
+    query: SeriesQuery,
+    curves: list[Curve],
+    forked_from: list[Ancestor],
+    progress: dict[str, Any] | None,
 ) -> str:
     """Changes whenever the answer to this query may have changed."""
     last_event = run.events[-1].id if run.events else 0
     seen = [(curve.last_id, len(curve.points)) for curve in curves]
-    shape = (query.keys, query.x, query.start, query.end, query.pixels, query.smooth)
-    text = repr((record.state, run.inode, len(run.segments), last_event, seen, shape, progress))
+    parents = [(ancestor.step, *(len(curve) for curve in ancestor.curves)) for ancestor in forked_from]
+    shape = (query.keys, query.x, query.scale, query.start, query.end, query.pixels, query.smooth)
+    text = repr((record.state, run.inode, len(run.segments), last_event, seen, parents, shape, progress))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _series(query: SeriesQuery, curves: list[Curve]) -> list[dict[str, Any]]:
-    stretches = [_visible(_axis(curve, query.x), query.start, query.end) for curve in curves]
+    stretches = [_visible(_axis(curve.points, query), query.start, query.end) for curve in curves]
     lengths = [stretch.stop - stretch.start for stretch in stretches]
     shares = share(lengths, POINTS_PER_PIXEL * query.pixels)
     return [
@@ -165,7 +187,7 @@ def _series(query: SeriesQuery, curves: list[Curve]) -> list[dict[str, Any]]:
 
 def _drawn(key: str, curve: Curve, query: SeriesQuery, stretch: slice, count: int) -> dict[str, Any]:
     """One curve within the stretch, with at most `count` points."""
-    x, raw = _axis(curve, query.x)[stretch], curve.points.value[stretch]
+    x, raw = _axis(curve.points, query)[stretch], curve.points.value[stretch]
     smooth = 0.0 if is_exact(key) else query.smooth
     y = curve.smoothed(smooth)[stretch] if smooth else raw
     chosen = thin(x, y, count)
@@ -173,19 +195,48 @@ def _drawn(key: str, curve: Curve, query: SeriesQuery, stretch: slice, count: in
     low, high = band(raw, chosen) if smooth and len(raw) else (None, None)
     return {
         "key": key,
-        "x": _plain_x(x[chosen], is_whole),
+        "x": _plain_x(x[chosen], query, is_whole),
         "y": y[chosen] if is_whole else significant(y[chosen]),
         "low": None if low is None else significant(low),
         "high": None if high is None else significant(high),
+        # What was clicked is a step, whatever the axis shows.
+        "steps": None if query.x == "step" else curve.points.step[stretch][chosen],
         "raw_points": len(raw),
     }
 
 
-def _axis(curve: Curve, x: str) -> Axis:
-    return getattr(curve.points, x)
+def _ghosts(query: SeriesQuery, curves: list[Curve], forked_from: list[Ancestor]) -> list[dict[str, Any]]:
+    lines = [
+        line
+        for place, (key, curve) in enumerate(zip(query.keys, curves, strict=True))
+        for line in ghost_lines(
+            key,
+            curve,
+            [ancestor.curves[place] for ancestor in forked_from],
+            0.0 if is_exact(key) else query.smooth,
+        )
+    ]
+    stretches = [_visible(_axis(line.points, query), query.start, query.end) for line in lines]
+    lengths = [stretch.stop - stretch.start for stretch in stretches]
+    shares = share(lengths, POINTS_PER_PIXEL * query.pixels // GHOST_SHARE)
+    drawn: list[dict[str, Any]] = []
+    for line, stretch, count in zip(lines, stretches, shares, strict=True):
+        x, y = _axis(line.points, query)[stretch], line.values[stretch]
+        chosen = thin(x, y, count)
+        if len(chosen):
+            values = {"x": _plain_x(x[chosen], query, is_whole=False), "y": significant(y[chosen])}
+            drawn.append({"key": line.key, "kind": line.kind, **values})
+    return drawn
 
 
-def _plain_x(x: Axis, is_whole: bool) -> Axis:
+def _axis(points: PointArrays, query: SeriesQuery) -> Axis:
+    x = getattr(points, query.x)
+    return x if query.scale == 1.0 else x * query.scale
+
+
+def _plain_x(x: Axis, query: SeriesQuery, is_whole: bool) -> Axis:
+    if query.scale != 1.0:
+        return significant(x, SCALED_DIGITS)
     return x if is_whole or x.dtype.kind == "i" else np.round(x, 3)
 
 
@@ -194,35 +245,3 @@ def _visible(x: Axis, start: float | None, end: float | None) -> slice:
     first = 0 if start is None else max(0, int(np.searchsorted(x, start, side="left")) - 1)
     last = len(x) if end is None else min(len(x), int(np.searchsorted(x, end, side="right")) + 1)
     return slice(first, max(first, last))
-
-
-def _marks(run: RunCurves, query: SeriesQuery, curves: list[Curve]) -> list[dict[str, Any]]:
-    """What happened along the way: events with a step, resumes, and steps whose value is not a number.
-
-    Each is `{"x", "step", "kind", "label"}`, by step; where there are more than fit, an even choice.
-    """
-    found: dict[tuple[str, int], str] = {}
-    for event in run.events:
-        if event.step is not None:
-            found[event.kind, event.step] = event.message[:MARK_CHARACTERS]
-    for segment in run.segments:
-        if segment.parent is not None:
-            found.setdefault(("resumed", segment.from_step), f"Went on after step {segment.from_step:,}.")
-    longest = max(curves, key=lambda curve: len(curve.points))
-    for key, curve in zip(query.keys, curves, strict=True):
-        for step in curve.points.step[~np.isfinite(curve.points.value)][:MAXIMUM_MARKS].tolist():
-            found.setdefault(("nan", step), f"{key} is not a number at step {step:,}")
-    ordered = sorted((step, kind, label) for (kind, step), label in found.items())
-    if query.x != "step" and not len(longest.points):
-        return []
-    steps = np.array([step for step, _, _ in ordered], dtype=np.float64)
-    x = steps if query.x == "step" else np.interp(steps, longest.points.step, _axis(longest, query.x))
-    marks = [
-        {"x": round(float(place), 3), "step": step, "kind": kind, "label": label}
-        for place, (step, kind, label) in zip(x, ordered, strict=True)
-        if (query.start is None or place >= query.start) and (query.end is None or place <= query.end)
-    ]
-    if len(marks) <= MAXIMUM_MARKS:
-        return marks
-    chosen = np.unique(np.linspace(0, len(marks) - 1, MAXIMUM_MARKS).round().astype(int))
-    return [marks[index] for index in chosen]

@@ -154,12 +154,17 @@ class RecordedState:
     at: float
 
 
-def read_points(run_folder: Path, key: str, after_id: int = 0) -> PointArrays:
-    """The points of a key with a larger id than `after_id` (0: all), of every segment, rolled-back stretches included."""
-    query = f"SELECT {_POINT_COLUMNS} FROM points WHERE key = ? AND id > ? ORDER BY id"
+def read_points(run_folder: Path, key: str, after_id: int = 0, limit: int | None = None) -> PointArrays:
+    """The points of a key with a larger id than `after_id` (0: all), of every segment, rolled-back stretches included.
+
+    Args:
+        limit: so many at most, the oldest first; a reader of long curves goes on from the last id.
+    """
+    query = f"SELECT {_POINT_COLUMNS} FROM points WHERE key = ? AND id > ? ORDER BY id LIMIT ?"
     with _connection(run_folder) as connection:
         # Row by row into one array: a million points never stand in memory as a million tuples.
-        return _point_arrays(connection.execute(query, (key, after_id)) if connection is not None else ())
+        values = (key, after_id, -1 if limit is None else limit)
+        return _point_arrays(connection.execute(query, values) if connection is not None else ())
 
 
 def metric_keys(run_folder: Path) -> list[str]:
@@ -239,6 +244,15 @@ def surviving(points: PointArrays, segments: Sequence[Segment]) -> npt.NDArray[n
     unique = np.zeros_like(mask)
     unique[kept[len(kept) - 1 - first_from_behind]] = True
     return unique
+
+
+def abandoned(points: PointArrays, segments: Sequence[Segment]) -> npt.NDArray[np.bool_]:
+    """Which points belong to a stretch that a resume or a roll-back gave up; a step that was only measured again does not."""
+    last_step = _last_steps(segments)
+    mask = np.ones(len(points), dtype=np.bool_)
+    for segment, limit in last_step.items():
+        mask &= (points.segment != segment) | (points.step > limit)
+    return mask
 
 
 def _last_steps(segments: Sequence[Segment]) -> dict[int, float]:

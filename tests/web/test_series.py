@@ -16,8 +16,9 @@ from starlette.testclient import TestClient
 from llm_core.backend.inference_client import InferenceClient
 from llm_core.web.api import Api
 from llm_core.web.device_sampler import DeviceSampler
+from llm_core.web.marks import MAXIMUM_MARKS
 from llm_core.web.run_curves import CurveCache
-from llm_core.web.series import MAXIMUM_MARKS
+from llm_core.workspace.lineage import Lineage, write_lineage
 from llm_core.workspace.metrics import MetricsWriter, seal_metrics
 from llm_core.workspace.metrics_read import read_points
 from llm_core.workspace.paths import Workspace
@@ -178,6 +179,56 @@ def test_after_a_resume_the_superseded_steps_are_hidden(browser: TestClient, liv
     ]
 
 
+def test_what_a_roll_back_gave_up_lies_behind_the_curve_as_a_ghost(browser: TestClient, live_run: Start) -> None:
+    run = live_run("ghosts")
+    run.points("train_loss", {step: 4 - step / 10 for step in range(1, 11)})
+    run.points("val_loss", {0: 4.2, 6: 4.0})
+    run.writer.event(
+        "changed", "Learning rate", step=8, data={"setting": "optimizer.learning_rate", "before": 0.003, "after": 0.01}
+    )
+    run.writer.begin_segment(1, 6)
+    run.writer.event("rolled_back", "Rolled back from step 10 to step 6.", step=6)
+    run.writer.event("rolled_back", "By the dashboard.", step=6)
+    run.points("train_loss", {7: 3.0, 8: 2.9})
+    run.points("val_loss", {6: 3.99})  # measured again, not given up
+    answer = ask(browser, run, "train_loss,val_loss")
+    assert answer["series"][0]["y"][-2:] == [3.0, 2.9] and answer["series"][0]["steps"] is None
+    assert answer["ghosts"] == [
+        {"key": "train_loss", "kind": "abandoned", "x": [7, 8, 9, 10], "y": [3.3, 3.2, 3.1, 3.0]}
+    ]
+    marks = {mark["kind"]: mark for mark in answer["marks"]}
+    assert (
+        marks["changed"]["label"] == "Learning rate optimizer.learning_rate: 0.003 → 0.01" and marks["changed"]["ghost"]
+    )
+    assert marks["rolled_back"]["label"] == "Rolled back from step 10 to step 6. · By the dashboard."
+    assert "ghost" not in marks["rolled_back"]
+    (smooth,) = ask(browser, run, smooth=0.9)["ghosts"]
+    assert 3.3 < smooth["y"][-1] < 3.7, "smoothed on from what led there"
+    run.points("train_loss", {9: 2.8})
+    assert len(ask(browser, run)["ghosts"]) == 1 and ask(browser, run)["series"][0]["x"][-1] == 9
+
+
+def test_a_fork_shows_the_curve_that_it_left_and_the_axis_counts_in_other_units(
+    browser: TestClient, live_run: Start
+) -> None:
+    parent, child = live_run("parent"), live_run("child")
+    parent.points("train_loss", dict.fromkeys(range(1, 11), 4.0))
+    write_lineage(child.folder, Lineage(parent.id, "parent", 6))
+    child.points("train_loss", {7: 3.5, 8: 3.4})
+    answer = ask(browser, child, x="tokens", scale=1 / TOKENS_PER_STEP / 10)
+    (series,) = answer["series"]
+    assert series["x"] == [0.7, 0.8] and series["steps"] == [7, 8]
+    (ghost,) = answer["ghosts"]
+    assert ghost["kind"] == "parent" and ghost["x"] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    assert [(mark["kind"], mark["step"]) for mark in answer["marks"]] == [("forked", 6)]
+    part = ask(browser, child, x="tokens", scale=1 / TOKENS_PER_STEP / 10, **{"from": 0.75, "to": 2})
+    assert part["series"][0]["x"] == [0.7, 0.8] and part["ghosts"][0]["x"] == [0.6]
+    flops = ask(browser, child, x="tokens", scale=1e12)["series"][0]["x"]
+    assert flops == [7 * TOKENS_PER_STEP * 1e12, 8 * TOKENS_PER_STEP * 1e12]
+    write_lineage(child.folder, Lineage("../escape", "elsewhere", 6))
+    assert ask(browser, child)["ghosts"] == []
+
+
 def test_a_step_measured_again_shows_its_later_value(browser: TestClient, live_run: Start) -> None:
     run = live_run("again")
     run.points("val_loss", {0: 4.2, 6: 4.0})
@@ -255,6 +306,9 @@ def test_many_marks_are_thinned_evenly(browser: TestClient, live_run: Start) -> 
     run.writer.commit()
     marks = ask(browser, run)["marks"]
     assert len(marks) == MAXIMUM_MARKS and marks[0]["step"] == 1 and marks[-1]["step"] == 1000
+    run.writer.event("health", "The loss jumped.", step=500)
+    run.writer.commit()
+    assert ("health", 500) in [(mark["kind"], mark["step"]) for mark in ask(browser, run)["marks"]], "others come first"
     part = ask(browser, run, **{"from": 100, "to": 120})["marks"]
     assert [mark["step"] for mark in part] == list(range(100, 121))
 
@@ -266,6 +320,7 @@ def test_many_marks_are_thinned_evenly(browser: TestClient, live_run: Start) -> 
         ("keys=,,", "keys"),
         ("keys=" + ",".join(f"k{number}" for number in range(17)), "keys"),
         ("keys=train_loss&x=epoch", "axis"),
+        ("keys=train_loss&scale=0", "scale"),
         ("keys=train_loss&pixels=0", "pixels"),
         ("keys=train_loss&pixels=1e309", "pixels"),
         ("keys=train_loss&pixels=100000", "pixels"),
