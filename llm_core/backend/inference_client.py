@@ -127,6 +127,10 @@ class InferenceClient:
         """Likelihood of a text, with the probability of each token."""
         return self.request("score", run_id=run_id, step=step, text=text)
 
+    def step_batch(self, run_id: str, step: int) -> dict[str, Any]:
+        """The batch of a training step, drawn again and scored by the checkpoint before it; see `step_batch.step_batch`."""
+        return self.request("step_batch", timeout_seconds=120.0, run_id=run_id, step=step)
+
     def _exchange(self, message: bytes, timeout_seconds: float) -> dict[str, Any]:
         with wire.connect(self.workspace.inference_socket, timeout_seconds) as connection:
             connection.sendall(message)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from llm_core.backend.generations import Generations, named
 from llm_core.backend.inference_client import MAXIMUM_INSPECTED_TOKENS
 from llm_core.backend.model_cache import ModelCache
+from llm_core.backend.step_batch import step_batch
 from llm_core.config.errors import UserError
 from llm_core.config.run import user_error
 from llm_core.config.sampling import SamplingConfig
@@ -30,7 +31,9 @@ from llm_core.inspection.units import recurrent_units
 from llm_core.text.hidden_places import GAP
 from llm_core.workspace.paths import Workspace
 
-METHODS = frozenset({"ping", "start", "poll", "stop", "next_token", "attention", "influence", "units", "score", "fill"})
+METHODS = frozenset(
+    {"ping", "start", "poll", "stop", "next_token", "attention", "influence", "units", "score", "fill", "step_batch"}
+)
 MAXIMUM_PROMPT_CHARACTERS = 200_000
 
 
@@ -38,6 +41,7 @@ class Methods:
     """Everything that can be asked; parameters come from outside."""
 
     def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
         self.models = ModelCache(workspace)
         self.generations = Generations(workspace)
 
@@ -179,6 +183,10 @@ class Methods:
             ],
             "nats": float(losses.sum(dtype=np.float64)),
         }
+
+    def step_batch(self, run_id: str, step: int) -> dict[str, Any]:
+        """What a step of a run was computed from, token by token."""
+        return step_batch(self._workspace, self.models, run_id, int(step))
 
 
 def _names(loaded: OpenedModel, tokens: list[int]) -> list[str]:
