@@ -26,6 +26,7 @@ if __package__ in (None, ""):  # started as a file: let it find its neighbours a
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.results import FOLDER, write_result
+from llm_core.backend.peak_flops import peak_tflops
 from llm_core.config.overrides import apply_overrides
 from llm_core.config.presets import preset
 from llm_core.config.run import RunConfig
@@ -34,27 +35,6 @@ from llm_core.objectives.registry import build_objective
 from llm_core.text.vocabulary import plain_vocabulary
 from llm_core.training.trainer import Trainer
 
-# Dense bfloat16 with float32 sums, TFLOP/s, from the makers' data sheets; the first that the chip's name contains.
-PEAK_TFLOPS = (
-    ("H100 PCIe", 756.0),
-    ("H100 NVL", 835.0),
-    ("H200", 989.0),
-    ("GH200", 989.0),
-    ("H100", 989.0),
-    ("H20", 148.0),
-    ("B200", 2250.0),
-    ("A100", 312.0),
-    ("L40S", 362.0),
-    ("L40", 181.0),
-    ("L4", 121.0),
-    ("A10G", 70.0),
-    ("A10", 125.0),
-    ("RTX 6000 Ada", 364.0),
-    ("RTX 5090", 209.5),
-    ("RTX 4090", 165.2),
-    ("RTX 3090", 71.0),
-    ("RTX A6000", 155.0),
-)
 # Twenty steps on two devices drift apart by rounding alone, each in its own order of sums; a real fault moves losses by 0.01 and more.
 LOSS_TOLERANCE_NATS = 1e-3
 COMPARED_STEPS = 20
@@ -213,11 +193,6 @@ def _speed_of(config: RunConfig, sizes: Sizes) -> dict[str, Any]:
 def _synchronize(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
-
-
-def peak_tflops(name: str) -> float | None:
-    """The chip's peak, None for one that is not listed."""
-    return next((peak for part, peak in PEAK_TFLOPS if part in name), None)
 
 
 def check(device: str, sizes: Sizes) -> dict[str, Any]:

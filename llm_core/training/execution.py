@@ -132,6 +132,11 @@ def _cpu_multiplies_bfloat16() -> bool:
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
+def device_name(device: str) -> str:
+    """What the maker calls the chip that "cuda" computes on; any other device by its own name."""
+    return torch.cuda.get_device_name() if device == "cuda" else device
+
+
 def random_tokens(vocabulary: ModelVocabulary, config: RunConfig) -> npt.NDArray[np.int64]:
     """Text without sense to measure with: two batches of ordinary tokens, an end of text after every few."""
     generator = np.random.default_rng(0)

@@ -145,6 +145,13 @@ class Trainer:
         """Training speed over the whole run, without evaluation, sampling, and each attempt's first step; None before the second."""
         return self.steady_tokens / self.steady_seconds if self.steady_seconds > 0 else None
 
+    @property
+    def tensor_bytes(self) -> int:
+        """Weights and what the optimizer remembers of them: nearly all that a full checkpoint holds."""
+        remembered = (value for state in self.optimizer.state.values() for value in state.values())
+        tensors = [*self.model.parameters(), *(value for value in remembered if isinstance(value, Tensor))]
+        return sum(tensor.nbytes for tensor in tensors)
+
     def run_step(self) -> StepReport:
         """One optimizer step, and what came out of it. A non-finite step leaves weights and step count alone."""
         self.advance()
