@@ -10,6 +10,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,9 @@ def environment_facts(tokens: TokenMeta, execution: Mapping[str, Any] | None = N
 
 
 def record_environment(run_folder: Path, tokens: TokenMeta, execution: Mapping[str, Any] | None = None) -> None:
-    """Write the facts of this process into the run's folder."""
-    write_json(run_folder / ENVIRONMENT_FILE, environment_facts(tokens, execution))
+    """Write the facts of this process into the run's folder. A disk that takes no file is found out by what matters more."""
+    with suppress(OSError):
+        write_json(run_folder / ENVIRONMENT_FILE, environment_facts(tokens, execution))
 
 
 def read_environment(run_folder: Path) -> dict[str, Any]:

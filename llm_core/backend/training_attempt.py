@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_core.backend.endings import explain
+from llm_core.backend.environment import record_environment
 from llm_core.backend.lease import Heartbeat
 from llm_core.backend.ranks import ranks_of
 from llm_core.backend.run_control import ROLLED_BACK, RollBack, RunControl
@@ -56,6 +57,7 @@ class TrainingAttempt:
             if back is not None:
                 self._go_back(back)
             trainer, checkpoint = self._trainer(back)
+            record_environment(self.folder, self.tokens.meta, trainer.execution.to_dict())
             recorder = RunRecorder(
                 self.folder, self.token, self.writer, self.tokens, self.progress, self.heartbeat, self.timing
             )

@@ -5,7 +5,9 @@ Not here: claiming and final faults (`worker.py`), the sign of life (`lease.py`)
 
 from __future__ import annotations
 
+from llm_core.backend.device_points import DevicePoints
 from llm_core.backend.endings import CANCELLED, Cancelled, StopSignal, explain
+from llm_core.backend.environment import record_environment
 from llm_core.backend.lease import Heartbeat
 from llm_core.backend.run_control import RunControl
 from llm_core.backend.run_progress import RunProgress
@@ -37,6 +39,7 @@ def run_training(workspace: Workspace, record: JobRecord, token: str, stop: Stop
             control = RunControl(folder, writer, stop, heartbeat)
             tokens = tokens_of_run(workspace, config, progress, control)
             if families()[config.model.kind].is_counted:
+                record_environment(folder, tokens.meta)
                 result, summary = count_run(folder, config, tokens, token, writer, progress, control)
             else:
                 attempt = TrainingAttempt(folder, config, tokens, token, writer, progress, heartbeat, timing)
