@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_core.backend.device_points import DevicePoints
 from llm_core.backend.endings import explain
 from llm_core.backend.environment import record_environment
 from llm_core.backend.lease import Heartbeat
@@ -61,7 +62,10 @@ class TrainingAttempt:
             recorder = RunRecorder(
                 self.folder, self.token, self.writer, self.tokens, self.progress, self.heartbeat, self.timing
             )
-            with ranks_of(self.config, self.folder, self.tokens, checkpoint, trainer.execution) as ranks:
+            with (
+                ranks_of(self.config, self.folder, self.tokens, checkpoint, trainer.execution) as ranks,
+                DevicePoints(self.writer, self.progress, self.folder),
+            ):
                 trainer.share_with(ranks)
                 result = self._train(trainer, recorder, control)
             if result.roll_back_to is None:

@@ -5,7 +5,6 @@ Not here: claiming and final faults (`worker.py`), the sign of life (`lease.py`)
 
 from __future__ import annotations
 
-from llm_core.backend.device_points import DevicePoints
 from llm_core.backend.endings import CANCELLED, Cancelled, StopSignal, explain
 from llm_core.backend.environment import record_environment
 from llm_core.backend.lease import Heartbeat
