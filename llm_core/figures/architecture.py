@@ -6,13 +6,13 @@ Plain blocks in, figure out; the same picture serves every family. Not here: wha
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import plotly.graph_objects as go
 
+from llm_core.figures.escaping import plotly_text
 from llm_core.quantities import large
 
 Part = Literal["embedding", "attention", "cross", "feed-forward", "recurrent", "counts", "head"]
@@ -115,12 +115,12 @@ def _box(figure: go.Figure, block: Block, total: int, y: float, dark: bool) -> f
     edge = {"color": color, "width": 1.5}
     figure.add_shape(type="rect", x0=_LEFT, x1=_RIGHT, y0=y, y1=end, line=edge, layer="below")
     middle = (y + end) / 2
-    _text(figure, _LEFT + 0.025, middle - 9, f"<b>{html.escape(block.title)}</b>", dark, "left", 13)
-    _text(figure, _LEFT + 0.025, middle + 9, html.escape(block.detail), dark, "left", 11, faint=True)
+    _text(figure, _LEFT + 0.025, middle - 9, f"<b>{plotly_text(block.title)}</b>", dark, "left", 13)
+    _text(figure, _LEFT + 0.025, middle + 9, plotly_text(block.detail), dark, "left", 11, faint=True)
     if block.parameters:
         _text(figure, _RIGHT - 0.025, middle - 9, f"{100 * share:.0f} %", dark, "right", 13)
         _text(figure, _RIGHT - 0.025, middle + 9, large(block.parameters), dark, "right", 11, faint=True)
-    hover = f"{html.escape(block.title)}: {block.parameters:,} parameters<extra></extra>"
+    hover = f"{plotly_text(block.title)}: {block.parameters:,} parameters<extra></extra>"
     point = {"x": [(_LEFT + _RIGHT) / 2], "y": [middle], "mode": "markers", "hovertemplate": hover}
     figure.add_trace(go.Scatter(**point, marker={"size": _BLOCK_PIXELS, "opacity": 0}))
     return end
@@ -147,7 +147,7 @@ def _bracket(figure: go.Figure, top: float, bottom: float, stage: Stage, dark: b
 
 
 def _end(figure: go.Figure, text: str, y: float, dark: bool) -> float:
-    _text(figure, (_LEFT + _RIGHT) / 2, y + _END_PIXELS / 2, html.escape(text), dark, "center", 12, faint=True)
+    _text(figure, (_LEFT + _RIGHT) / 2, y + _END_PIXELS / 2, plotly_text(text), dark, "center", 12, faint=True)
     return y + _END_PIXELS
 
 

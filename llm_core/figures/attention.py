@@ -7,13 +7,14 @@ Axes: L layers, H heads, T tokens that look (or places of a thumbnail), S tokens
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
+
+from llm_core.figures.escaping import plotly_text
 
 Array = npt.NDArray[np.floating]
 # The colours run with the square root of a weight: faint ones can be seen, and rows of long texts do not look empty.
@@ -39,10 +40,7 @@ def drawn(token: str) -> str:
 
 def axis_labels(tokens: Sequence[str]) -> list[str]:
     """Token strings that can stand on an axis: white space drawn, markup escaped, repeats kept apart by an invisible mark."""
-    return [
-        html.escape(drawn(token), quote=False).replace("$", "&#36;") + "\u200c" * index
-        for index, token in enumerate(tokens)
-    ]
+    return [plotly_text(drawn(token)) + "\u200c" * index for index, token in enumerate(tokens)]
 
 
 def overview(thumbnails_LHTS: Array, *, dark: bool) -> go.Figure:
@@ -136,7 +134,7 @@ def token_map(
             zmax=1,
             colorscale=_SEQUENTIAL[dark],
             hoverongaps=False,
-            hovertemplate="“%{y}” " + verb + " “%{x}” (token %{customdata}): %{z:.3f}<extra></extra>",
+            hovertemplate="“%{y}” " + plotly_text(verb) + " “%{x}” (token %{customdata}): %{z:.3f}<extra></extra>",
             colorbar={"thickness": 10, "outlinewidth": 0, "tickvals": [0, 0.1, 0.25, 0.5, 1]},
         )
     )
@@ -145,7 +143,7 @@ def token_map(
     for update, title in ((figure.update_yaxes, titles[0]), (figure.update_xaxes, titles[1])):
         update(showgrid=False, zeroline=False, ticks="", tickmode="array", tickfont={"size": 11})
         if title:
-            update(title={"text": title, "standoff": 6})
+            update(title={"text": plotly_text(title), "standoff": 6})
     if divided_at is not None:
         figure.add_vline(x=divided_at - 0.5, line={"width": 1, "color": _FAINT[dark]})
     return _plain(figure, dark, height=max(min(340, 30 * len(rows) + 90), 12 * len(rows) + 90))

@@ -5,13 +5,14 @@ Plain arrays in, figure out. Not here: the arithmetic (`llm_core.backend.mean_cu
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
+
+from llm_core.figures.escaping import plotly_text
 
 _INK = {False: "#1F2328", True: "#E6E4DE"}
 _GRID = {False: "#DDD9CF", True: "#33383D"}
@@ -44,7 +45,7 @@ def group_bands(bands: Sequence[Band], *, x_title: str, y_title: str, dark: bool
             edge = np.concatenate([np.asarray(band.high), np.asarray(band.low)[::-1]])
             shade = {"fill": "toself", "fillcolor": _tinted(color, _BAND_OPACITY[dark]), "line": {"width": 0}}
             figure.add_trace(go.Scatter(x=around, y=edge, mode="lines", hoverinfo="skip", showlegend=False, **shade))
-        name = html.escape(band.label).replace("$", "&#36;")
+        name = plotly_text(band.label)
         runs = f"{band.count} runs" if band.count > 1 else "1 run"
         figure.add_trace(
             go.Scatter(
@@ -58,9 +59,9 @@ def group_bands(bands: Sequence[Band], *, x_title: str, y_title: str, dark: bool
             )
         )
     figure.update_xaxes(
-        title=x_title, showgrid=False, zeroline=False, rangemode="tozero", tickformat=",", automargin=True
+        title=plotly_text(x_title), showgrid=False, zeroline=False, rangemode="tozero", tickformat=",", automargin=True
     )
-    figure.update_yaxes(title=y_title, gridcolor=_GRID[dark], zeroline=False, automargin=True)
+    figure.update_yaxes(title=plotly_text(y_title), gridcolor=_GRID[dark], zeroline=False, automargin=True)
     return figure.update_layout(
         height=height,
         margin={"t": 10, "r": 10, "b": 10, "l": 10},

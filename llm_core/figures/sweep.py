@@ -6,13 +6,14 @@ Not here: planning a sweep (`llm_core.backend.sweeps`), which settings differ (`
 
 from __future__ import annotations
 
-import html
 import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
+
+from llm_core.figures.escaping import plotly_text
 
 _INK = {False: "#1F2328", True: "#E6E4DE"}
 _FAINT = {False: "#6B6F76", True: "#A5A29A"}
@@ -64,10 +65,10 @@ def parallel_coordinates(
     for run in sorted(range(len(names)), key=lambda run: (known[run] is not None, -(known[run] or 0.0))):
         loss = known[run]
         words = [
-            f"{html.escape(title)}: {html.escape(_spoken(values[run]))}"
+            f"{plotly_text(title)}: {plotly_text(_spoken(values[run]))}"
             for title, values in zip(titles, written, strict=True)
         ]
-        hover = "<br>".join([f"<b>{_plain(names[run])}</b>", *words])
+        hover = "<br>".join([f"<b>{plotly_text(names[run])}</b>", *words])
         is_best = loss is not None and loss == best
         heights = [scale.places[run] for scale in scales]
         color = _WINNER[dark] if is_best else _color(loss, [value for value in known if value is not None], dark)
@@ -76,7 +77,7 @@ def parallel_coordinates(
                 x=list(range(len(scales))),
                 y=heights,
                 mode="lines+markers",
-                name=_plain(names[run]),
+                name=plotly_text(names[run]),
                 line={"color": color, "width": 4 if is_best else 1.6, "dash": "solid" if loss is not None else "dot"},
                 marker={"color": color, "size": 8 if is_best else 5},
                 hovertemplate=f"{hover}<extra></extra>",
@@ -100,7 +101,7 @@ def parallel_coordinates(
 def _draw_axis(figure: go.Figure, number: int, title: str, scale: _Scale, dark: bool) -> None:
     line = {"color": _LINE[dark], "width": 1}
     figure.add_shape(type="line", x0=number, x1=number, y0=0, y1=1, line=line, layer="below")
-    wrapped = "<br>".join(html.escape(part) for part in textwrap.wrap(title, _TITLE_CHARACTERS)[:3])
+    wrapped = "<br>".join(plotly_text(part) for part in textwrap.wrap(title, _TITLE_CHARACTERS)[:3])
     figure.add_annotation(
         x=number,
         y=1,
@@ -115,7 +116,7 @@ def _draw_axis(figure: go.Figure, number: int, title: str, scale: _Scale, dark: 
         figure.add_annotation(
             x=number,
             y=place,
-            text=_plain(text),
+            text=plotly_text(text),
             xanchor="left",
             yanchor="middle",
             xshift=7,
@@ -177,8 +178,3 @@ def _spoken(value: float | str | None) -> str:
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _plain(text: str) -> str:
-    """Text that Plotly shows as it is."""
-    return html.escape(text).replace("$", "&#36;")

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from llm_core.figures.escaping import plotly_text
+
 _ACCENT = {False: "#0072B2", True: "#56B4E9"}
 _INK = {False: "#1F2328", True: "#E6E4DE"}
 _GRID = {False: "#DDD9CF", True: "#33383D"}
@@ -21,6 +23,7 @@ def length_histogram(edges: Sequence[int], counts: Sequence[int], *, unit: str, 
         edges: bin i holds lengths from edges[i] to edges[i + 1] - 1; one more than `counts`.
         unit: `characters per document`, say; its last word is what is counted.
     """
+    unit = plotly_text(unit)
     what = unit.rpartition(" ")[2]
     labels = [_range(edges[index], edges[index + 1] - 1) for index in range(len(counts))]
     figure = go.Figure(
