@@ -11,6 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from llm_core.config.errors import UserError
+from llm_core.ui.live_plot import SCRIPTS as SCRIPTS_OF_A_CHART
 from llm_core.web.vendor import plotly_path
 
 UI = Path(__file__).resolve().parents[2] / "llm_core" / "ui"
@@ -56,9 +57,10 @@ def test_the_chart_is_told_what_to_ask_and_how_to_name_it() -> None:
     assert data["plotly"] == plotly_path() and re.fullmatch(r"/vendor/plotly-[\d.]+\.min\.js", data["plotly"])
     assert data["keys"] == ["train_loss", "val_loss"] and data["exact"] == ["val_loss"]
     assert data["y_label"] == "loss, nats per token" and data["x_label"] == "step"
+    assert (data["x"], data["axis"], data["picks"], data["band"]) == ("step", "step", False, None)
     assert data["labels"] == {"train_loss": "training", "val_loss": "validation"}
     run = {"id": "a1", "name": "<b>one</b>", "color": "#0072B2", "dash": "solid", "state": "running"}
-    assert data["runs"] == [{**run, "bytes_per_token": None}]
+    assert data["runs"] == [{**run, "bytes_per_token": None, "scale": 1.0}]
     assert data["guides"] == [{"value": 4.17, "label": "chance: ln 65 = 4.17"}]
 
 
@@ -67,6 +69,24 @@ def test_bits_per_byte_need_the_bytes_of_a_token() -> None:
         plot_page("bits/byte", None)
     app = AppTest.from_function(plot_page, kwargs={"unit": "bits/byte", "bytes_per_token": 3.7}).run()
     assert sent(app)["runs"][0]["bytes_per_token"] == 3.7 and sent(app)["y_label"] == "loss, bits per byte"
+
+
+def test_epochs_and_flops_are_tokens_times_a_factor() -> None:
+    from llm_core.ui.live_plot import PlottedRun, live_plot
+
+    def page(x: str) -> None:
+        from llm_core.ui.live_plot import live_plot
+
+        run = {"id": "a", "name": "one", "color": "#0072B2", "tokens_per_epoch": 4000, "flops_per_token": 6e6}
+        live_plot([run], key="loss", x=x, on_pick=print)  # pyright: ignore[reportArgumentType]
+
+    for x, scale in (("epochs", 1 / 4000), ("flops", 6e6), ("tokens", 1.0)):
+        data = sent(AppTest.from_function(page, kwargs={"x": x}).run())
+        assert (data["x"], data["axis"], data["picks"]) == ("tokens", x, True)
+        assert data["runs"][0]["scale"] == scale
+    bare: PlottedRun = {"id": "a", "name": "one", "color": "#0072B2"}
+    with pytest.raises(UserError, match="FLOPs need the operations"):
+        live_plot([bare], key="loss", x="flops")
 
 
 def test_the_chart_stays_itself_when_its_data_change() -> None:
@@ -92,7 +112,12 @@ def test_tokens_and_generations_are_handed_over_as_they_are() -> None:
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_are_small_and_never_make_markup(script: Path) -> None:
     text = script.read_text(encoding="utf-8")
-    assert len(text.encode()) <= 15_000, "it is sent again with every change of data"
+    assert len(text.encode()) <= 15_000, "it can be read in one sitting"
     forbidden = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|srcdoc|https?://"
     assert not re.search(forbidden, text)
-    assert "export default function" in text
+    assert text.count("export default function") == (script.name != "live_plot_picture.js")
+
+
+def test_a_chart_is_a_small_script() -> None:
+    total = sum(len((UI / name).read_bytes()) for name in SCRIPTS_OF_A_CHART)
+    assert total <= 20_000, "it is sent again with every change of data"
