@@ -12,7 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 
+from llm_core.backend.memory_shortage import shortage_of
 from llm_core.config.errors import UserError
+from llm_core.quantities import size
+from llm_core.workspace.disk_space import is_disk_full
 
 CANCELLED = "cancelled"
 
@@ -49,13 +52,12 @@ def explain(error: Exception) -> tuple[str, str]:
     if isinstance(error, UserError):
         return str(UserError(error.what, value=error.value, limit=error.limit)), error.remedy
     name = type(error).__name__
-    if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in str(error):
-        return (
-            f"The memory was not enough ({str(error).splitlines()[0] if str(error) else name}).",
-            "Lower the batch size, the context or the width, then start again.",
-        )
-    if isinstance(error, OSError) and error.errno == 28:
-        return "The disk is full.", "Free some space, then resume; the last checkpoint is whole."
+    shortage = shortage_of(error)
+    if shortage is not None:  # outside a training, which names what it needs itself (`memory_shortage_named`)
+        asked = "" if shortage.asked_bytes is None else f": {size(shortage.asked_bytes)} more were asked for"
+        return f"The memory was not enough{asked}.", "End other programs, or choose a smaller model or text."
+    if is_disk_full(error):
+        return "The disk is full.", "Free some space, then resume; all that was saved before is whole."
     first = str(error).splitlines()[0] if str(error) else ""
     return (
         f"An unexpected fault ended it: {name}: {first}",
