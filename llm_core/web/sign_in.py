@@ -111,8 +111,7 @@ class SignIn:
         client = request.client.host if request.client else "unknown"
         now = time.monotonic()
         wait_seconds = self._limiter.wait_seconds(client, now)
-        body = await _body(request)
-        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAXIMUM_FIELDS)
+        fields = _fields(await _body(request))
         address = safe_next(fields.get("next", ["/"])[0])
         if wait_seconds:
             message = f"Too many wrong passwords. Wait {wait_seconds} seconds, then try again."
@@ -158,6 +157,14 @@ def safe_next(address: str) -> str:
     if not plain or "\\" in address or not address.isprintable() or address.startswith((SIGN_IN, SIGN_OUT)):
         return "/"
     return address
+
+
+def _fields(body: bytes) -> dict[str, list[str]]:
+    """The fields of a form; none where there are more than ours has."""
+    try:
+        return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAXIMUM_FIELDS)
+    except ValueError:
+        return {}
 
 
 async def _body(request: Request) -> bytes:
