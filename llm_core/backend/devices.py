@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,21 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def gpu_ids() -> list[str]:
+    """The GPUs of this machine by the names that CUDA_VISIBLE_DEVICES takes, which no other order of counting changes.
+
+    None of them where one is cut into instances (MIG): which instance is whose is the person's choice then.
+    """
+    names = _ask_gpus(_gpu_id)
+    return [] if None in names else [name for name in names if name]
+
+
 def _gpu_loads() -> list[DeviceLoad]:
+    return _ask_gpus(_gpu_load)
+
+
+def _ask_gpus(question: Callable[[Any, int], _Answer]) -> list[_Answer]:
+    """The answer of each GPU, given NVIDIA's library and the number of the GPU; none where there is no driver."""
     try:
         import pynvml
     except ImportError:
@@ -102,20 +120,28 @@ def _gpu_loads() -> list[DeviceLoad]:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        return []  # no driver on this machine
+        return []
     try:
-        return [_gpu_load(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [question(pynvml, number) for number in range(pynvml.nvmlDeviceGetCount())]
     except pynvml.NVMLError:
         return []
     finally:
         pynvml.nvmlShutdown()
 
 
-def _gpu_load(pynvml: object, index: int) -> DeviceLoad:
-    from typing import Any, cast
+def _gpu_id(library: Any, number: int) -> str | None:
+    handle = library.nvmlDeviceGetHandleByIndex(number)
+    try:
+        if library.nvmlDeviceGetMigMode(handle)[0]:
+            return None
+    except library.NVMLError_NotSupported:
+        pass  # a GPU that cannot be cut
+    name = library.nvmlDeviceGetUUID(handle)
+    return name if isinstance(name, str) else name.decode()
 
-    library = cast("Any", pynvml)
-    handle = library.nvmlDeviceGetHandleByIndex(index)
+
+def _gpu_load(library: Any, number: int) -> DeviceLoad:
+    handle = library.nvmlDeviceGetHandleByIndex(number)
     memory = library.nvmlDeviceGetMemoryInfo(handle)
     name = library.nvmlDeviceGetName(handle)
     device = Device("cuda", name if isinstance(name, str) else name.decode(), 1, int(memory.total))

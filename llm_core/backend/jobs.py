@@ -1,4 +1,4 @@
-"""Intentions become jobs: submit, stop, resume, delete. What pages and the command line call.
+"""Intentions become jobs: submit, edit, stop, resume, delete. What pages and the command line call.
 
 Nothing here runs anything itself; it writes to the registry, leaves a command or starts the supervisor. Free of torch.
 Not here: who takes the jobs (`supervisor.py`), how they are done (`worker.py`).
@@ -15,8 +15,9 @@ from llm_core.config.errors import Refused
 from llm_core.config.presets import presets
 from llm_core.config.run import RunConfig
 from llm_core.workspace import commands
+from llm_core.workspace.checkpoints import list_checkpoints
 from llm_core.workspace.job_progress import request_cancel
-from llm_core.workspace.job_record import QUEUED, JobRecord
+from llm_core.workspace.job_record import PAUSED, QUEUED, JobRecord
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
 from llm_core.workspace.runs import delete_run as delete_run_files
@@ -65,15 +66,18 @@ def submit_probe(workspace: Workspace, config: RunConfig, *, once: str | None = 
 
 
 def stop_job(workspace: Workspace, job_id: str, *, author: str = "") -> JobRecord:
-    """Ask a job to end; a run finishes its step and saves first. A queued job ends at once, reason "cancelled".
+    """Ask a job to end; a run finishes its step and saves first. One that waits or is paused ends at once.
 
     Raises:
         Refused: it has ended already.
     """
     with Registry(workspace) as registry:
         record = registry.get(job_id)
-        if record.state == QUEUED:
-            return registry.cancel(job_id)
+        if record.state in (QUEUED, PAUSED):
+            try:
+                return registry.cancel(job_id)
+            except Refused:
+                record = registry.get(job_id)  # a worker was quicker
         if record.is_final:
             raise Refused(f"It is {record.state} already", value=f"{record.name} ({record.id})")
     if record.kind == "train":
@@ -85,16 +89,37 @@ def stop_job(workspace: Workspace, job_id: str, *, author: str = "") -> JobRecor
     return record
 
 
+def edit_queued_run(workspace: Workspace, run_id: str, config: RunConfig) -> JobRecord:
+    """Give a run that waits other settings; without a name in them it keeps its own, and its place in any case.
+
+    Raises:
+        UserError: the settings cannot work (the first blocking problem), or the name is taken.
+        Refused: it does not wait any more, or has begun before.
+    """
+    problems = check_readiness(workspace, config).blocking
+    if problems:
+        raise blocking_error(problems)
+    if list_checkpoints(run_folder(workspace, run_id)):
+        remedy = "Cancel it and fork again, with the changes"
+        raise Refused("It goes on from a checkpoint, whose settings it keeps", value=run_id, remedy=remedy)
+    with Registry(workspace) as registry:
+        name = config.name or registry.get(run_id).name
+        values = config.model_copy(update={"name": name}).model_dump(mode="json")
+        return registry.edit_queued(run_id, values)
+
+
 def resume_run(workspace: Workspace, run_id: str, *, foreground: bool = False) -> JobRecord:
-    """Put a stopped, failed or diverged run, or one whose worker died, back into the queue.
+    """Put a paused, stopped, failed or diverged run, or one whose worker died, back into the queue; a paused one at its front.
 
     Raises:
         Refused: it is finished, queued already, or a live worker holds it (named by its process id).
     """
+    # Whatever was said before this is over; the next worker, which cannot come before this is said, reads on from here.
+    folder = run_folder(workspace, run_id)
     with Registry(workspace) as registry:
-        record = registry.resume(run_id, foreground=foreground)
-    # Whatever was said before this is over; the next worker reads on from here.
-    commands.append_command(run_folder(workspace, run_id), commands.RESUME)
+        record = registry.resume(
+            run_id, foreground=foreground, prepare=lambda: commands.append_command(folder, commands.RESUME)
+        )
     if not foreground:
         start_supervisor(workspace)
     return record

@@ -9,6 +9,7 @@ from llm_core.config.model import MODEL_CONFIGS
 from llm_core.config.objective import OBJECTIVE_CONFIGS
 from llm_core.config.sampling import SamplingConfig
 from llm_core.config.schema import SettingDescription, describe_run, describe_settings
+from llm_core.config.slots import Slots
 from llm_core.config.timing import Timing
 
 _HEADER = """# Settings
@@ -29,7 +30,8 @@ def settings_table() -> str:
         rows = describe_settings(settings, "objective.")
         sections.append(_table(f"Objective of kind {kind}", rows))
     sections.append(_table("Writing text", describe_settings(SamplingConfig)))
-    sections.append(_table("Processes (environment variables GLASSBOX_<NAME>)", describe_settings(Timing)))
+    processes = [*describe_settings(Slots), *describe_settings(Timing)]
+    sections.append(_table("Processes (environment variables GLASSBOX_<NAME>)", processes))
     return "\n".join(sections)
 
 

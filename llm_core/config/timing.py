@@ -1,20 +1,12 @@
-"""Every time constant of the processes, so that tests can run them in fractions of a second.
-
-Read once at the start of a process from the environment (GLASSBOX_LEASE_SECONDS and so on) and passed on; never global.
-"""
+"""Every time constant of the processes, so that tests can run them in fractions of a second."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-
-from pydantic import ValidationError
-
-from llm_core.config.run import user_error
-from llm_core.config.setting import Settings, setting
+from llm_core.config.environment import EnvironmentSettings
+from llm_core.config.setting import setting
 
 
-class Timing(Settings):
+class Timing(EnvironmentSettings):
     """How long the processes wait for each other, in seconds."""
 
     lease_seconds: float = setting(
@@ -55,15 +47,3 @@ class Timing(Settings):
         minimum=0.05,
         maximum=600,
     )
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Timing:
-        """The defaults, overridden by GLASSBOX_<NAME>; raises UserError for a value out of bounds."""
-        environment = os.environ if environment is None else environment
-        values = {
-            name: environment[key] for name in cls.model_fields if (key := f"GLASSBOX_{name.upper()}") in environment
-        }
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise user_error(error) from error

@@ -59,6 +59,8 @@ class JobRecord:
     color: str
     dash: str
     foreground: bool
+    gpus: tuple[str, ...] = ()
+    """The GPUs its worker may use, as CUDA_VISIBLE_DEVICES names them; empty where it may see all."""
 
     @property
     def is_final(self) -> bool:

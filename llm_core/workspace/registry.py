@@ -11,12 +11,8 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import sqlite3
-import threading
 import time
-from collections.abc import Callable, Collection, Generator, Mapping
-from contextlib import contextmanager
-from types import TracebackType
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from llm_core.config.errors import NotFound, Refused
@@ -38,9 +34,10 @@ from llm_core.workspace.job_record import (
 )
 from llm_core.workspace.json_files import json_text, read_json, write_json
 from llm_core.workspace.leases import new_token
-from llm_core.workspace.paths import Workspace, check_name, safe_join
+from llm_core.workspace.paths import check_name, safe_join
 from llm_core.workspace.process_identity import ProcessIdentity
-from llm_core.workspace.queue_order import end_place, front_place
+from llm_core.workspace.queue_order import end_place, front_place, place_before
+from llm_core.workspace.registry_connection import RegistryConnection
 from llm_core.workspace.registry_rows import (
     change_one,
     check_name_is_free,
@@ -50,36 +47,19 @@ from llm_core.workspace.registry_rows import (
     record_from_row,
 )
 from llm_core.workspace.run_colors import next_style
-from llm_core.workspace.transactions import transaction
 
 MAXIMUM_ATTEMPTS = 3
 MINIMUM_PREFIX_CHARACTERS = 4
 
+_NO_LEASE: dict[str, Any] = {"owner": None, "lease_token": None, "gpus": "[]"}
 
-class Registry:
+
+class Registry(RegistryConnection):
     """The registry of one workspace over one connection; threads may share it, processes open their own.
 
     Raises, from every method: LeaseLost when `token` is no longer the job's; NotFound for an id that does not exist;
-    Refused when the state does not allow it.
+    Refused when the state does not allow it; RegistryUnavailable when the file cannot be reached, nothing having happened.
     """
-
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
-        self._lock = threading.RLock()
-        self._connection, self._inode = registry_file.connect(workspace)
-
-    def __enter__(self) -> Registry:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connection; the registry cannot be used afterwards."""
-        with self._lock:
-            self._connection.close()
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -100,6 +80,14 @@ class Registry:
                 record_from_row(row)
                 for row in connection.execute(f"{query} ORDER BY created_at DESC, rowid DESC", values)
             ]
+
+    def queue(self, kind: str | None = "train") -> list[JobRecord]:
+        """What waits, in the order in which it will be taken."""
+        query, values = "SELECT * FROM jobs WHERE state = 'queued'", list[str]()
+        if kind is not None:
+            query, values = f"{query} AND kind = ?", [kind]
+        with self._reading() as connection:
+            return [record_from_row(row) for row in connection.execute(f"{query} ORDER BY place, rowid", values)]
 
     def find(self, reference: str, kind: str = "train") -> JobRecord:
         """The job meant by an exact id, else an exact name, else a unique beginning of an id of at least 4 characters.
@@ -198,27 +186,48 @@ class Registry:
                 self._prepare(job_id, prepare)
             return get_record(connection, job_id)
 
-    def claim(self, owner: ProcessIdentity, kinds: Collection[str], job_id: str | None = None) -> JobRecord | None:
+    def adopt(self, run_id: str) -> JobRecord | None:
+        """Take in a run whose folder somebody put among the runs; None where that folder holds none. One that is known stays as it is."""
+        with self._writing() as connection:
+            known = connection.execute("SELECT 1 FROM jobs WHERE id = ?", (run_id,)).fetchone() is not None
+            if not known and not registry_file.add_copied_run(connection, safe_join(self.workspace.runs, run_id)):
+                return None
+            return get_record(connection, run_id)
+
+    def claim(
+        self,
+        owner: ProcessIdentity,
+        kinds: Collection[str],
+        job_id: str | None = None,
+        *,
+        assign: Callable[[JobRecord], Collection[str] | None] | None = None,
+    ) -> JobRecord | None:
         """Take the first queued job of these kinds, or exactly `job_id`; None when there is none to take.
 
         The job becomes `starting` with a new lease token and one more attempt. Without `job_id`, jobs that somebody runs in
         the foreground are left alone.
+
+        Args:
+            assign: given the job, the GPUs it gets; None leaves it, and all behind it, in the queue.
         """
         chosen = "id = ?" if job_id is not None else "foreground = 0"
         values: list[str] = [*kinds, *([job_id] if job_id is not None else [])]
         with self._writing() as connection:
             row = connection.execute(
-                f"SELECT id, leases FROM jobs WHERE state = 'queued' AND kind IN ({marks(kinds)}) AND {chosen}"
+                f"SELECT * FROM jobs WHERE state = 'queued' AND kind IN ({marks(kinds)}) AND {chosen}"
                 " ORDER BY place, rowid LIMIT 1",
                 values,
             ).fetchone()
             if row is None:
                 return None
+            gpus = () if assign is None else assign(record_from_row(row))
+            if gpus is None:
+                return None
             number = row["leases"] + 1
             taken = connection.execute(
                 "UPDATE jobs SET state = 'starting', reason = '', remedy = '', owner = ?, lease_token = ?, leases = ?,"
-                " attempts = attempts + 1, ended_at = NULL WHERE id = ? AND state = 'queued' RETURNING *",
-                (json_text(owner.to_json()), new_token(number), number, row["id"]),
+                " attempts = attempts + 1, ended_at = NULL, gpus = ? WHERE id = ? AND state = 'queued' RETURNING *",
+                (json_text(owner.to_json()), new_token(number), number, json_text(list(gpus)), row["id"]),
             ).fetchall()
             assert len(taken) == 1, "the job was seen queued in this very transaction"
             return record_from_row(taken[0])
@@ -261,7 +270,7 @@ class Registry:
             if to == RUNNING and record.started_at is None:
                 changes["started_at"] = time.time()
             if to not in HELD:
-                changes |= {"owner": None, "lease_token": None}
+                changes |= _NO_LEASE
             if to == QUEUED:
                 changes |= {"queued_at": time.time(), "place": end_place(connection)}
             if to in FINAL:
@@ -290,13 +299,21 @@ class Registry:
                 )
             return self.move(job_id, QUEUED, token=token, reason=reason)
 
-    def resume(self, job_id: str, *, foreground: bool = False, even_finished: bool = False) -> JobRecord:
+    def resume(
+        self,
+        job_id: str,
+        *,
+        foreground: bool = False,
+        even_finished: bool = False,
+        prepare: Callable[[], object] | None = None,
+    ) -> JobRecord:
         """Put an ended or paused job, or one whose worker is gone, back into the queue with fresh attempts.
 
         A paused job keeps its place before the others: it comes to the front. The others wait at the end.
 
         Args:
             even_finished: also one that has finished (a run that is rolled back has something to do again).
+            prepare: called before anybody can take the job, and only when it is not refused.
 
         Raises:
             Refused: it is finished, is queued already, or a live worker holds it (the message names its pid).
@@ -314,14 +331,61 @@ class Registry:
                 raise Refused(what, value=value, remedy=f"Stop it first: glassbox stop {record.name}")
             changes: dict[str, Any] = {"state": QUEUED, "reason": "", "remedy": "", "attempts": 0, "ended_at": None}
             place = front_place(connection) if record.state == PAUSED else end_place(connection)
-            changes |= {"owner": None, "lease_token": None, "foreground": int(foreground)}
-            changes |= {"queued_at": time.time(), "place": place}
+            changes |= {**_NO_LEASE, "foreground": int(foreground), "queued_at": time.time(), "place": place}
             change_one(connection, job_id, None, changes, state=record.state)
+            if prepare is not None:
+                prepare()
             return get_record(connection, job_id)
 
     def cancel(self, job_id: str) -> JobRecord:
-        """Take a job out of the queue: `stopped`, reason "cancelled". Refused once a worker has it."""
-        return self.move(job_id, STOPPED, expect=QUEUED, reason="cancelled")
+        """End a job that no worker has: `stopped`, reason "cancelled" for one that waits. Refused once a worker has it."""
+        with self._writing() as connection:
+            paused = get_record(connection, job_id).state == PAUSED
+            reason = "Stopped while it was paused." if paused else "cancelled"
+            return self.move(job_id, STOPPED, expect=(QUEUED, PAUSED), reason=reason)
+
+    def move_in_queue(self, job_id: str, *, before: str | None = None) -> JobRecord:
+        """Let a job wait right before another one, or at the end. Refused when either does not wait any more."""
+        with self._writing() as connection:
+            _still_waiting(get_record(connection, job_id))
+            if before is None or before == job_id:
+                place = end_place(connection) if before is None else None
+            else:
+                _still_waiting(get_record(connection, before))
+                place = place_before(connection, before, job_id)
+            if place is not None:
+                change_one(connection, job_id, None, {"place": place}, state=QUEUED)
+            return get_record(connection, job_id)
+
+    def move_to_front(self, job_id: str) -> JobRecord:
+        """Let a job be the next. Refused when it does not wait any more."""
+        with self._writing() as connection:
+            _still_waiting(get_record(connection, job_id))
+            change_one(connection, job_id, None, {"place": front_place(connection)}, state=QUEUED)
+            return get_record(connection, job_id)
+
+    def edit_queued(self, job_id: str, config: Mapping[str, Any]) -> JobRecord:
+        """Give a job that waits other settings, and another name where they hold one; it keeps its place.
+
+        Raises:
+            Refused: a worker has it, or had it before: what it has done was done under its old settings.
+            NameTaken: as for `add`.
+        """
+        with self._writing() as connection:
+            record = get_record(connection, job_id)
+            _still_waiting(record)
+            if record.started_at is not None:
+                remedy = "Fork it from one of its checkpoints, with the changes"
+                raise Refused("It has begun already and goes on with its settings", value=record.name, remedy=remedy)
+            name = str(config.get("name") or record.name)
+            check_name(name)
+            if name != record.name:
+                check_name_is_free(connection, record.kind, name)
+            changes = {"name": name, "config": json_text(config)}
+            change_one(connection, job_id, None, changes, state=QUEUED)
+            if record.kind == "train":
+                self._save_config(job_id, {**config, "name": name})
+            return get_record(connection, job_id)
 
     def set_result(self, job_id: str, token: str, result: Mapping[str, Any]) -> JobRecord:
         """Merge values into the job's result; NaN becomes null."""
@@ -340,10 +404,8 @@ class Registry:
             check_name_is_free(connection, record.kind, name)
             config = {**record.config, "name": name} if "name" in record.config else record.config
             change_one(connection, job_id, None, {"name": name, "config": json_text(config)})
-            config_path = safe_join(self.workspace.runs, job_id, "config.json")
-            saved = read_json(config_path) if record.kind == "train" else None
-            if saved is not None:
-                write_json(config_path, {**saved, "name": name})
+            if record.kind == "train":
+                self._save_config(job_id, {"name": name})
             return get_record(connection, job_id)
 
     def delete(self, job_id: str, remove: Callable[[], None] | None = None) -> JobRecord:
@@ -368,6 +430,13 @@ class Registry:
         with self._writing() as connection:
             registry_file.add_event(connection, kind, message, job_id)
 
+    def _save_config(self, run_id: str, changes: Mapping[str, Any]) -> None:
+        """Keep the run's own file of settings in step, where there is one already."""
+        path = safe_join(self.workspace.runs, run_id, "config.json")
+        saved = read_json(path)
+        if saved is not None:
+            write_json(path, {**saved, **changes})
+
     def _prepare(self, job_id: str, prepare: Callable[[str], None]) -> None:
         try:
             prepare(job_id)
@@ -375,33 +444,8 @@ class Registry:
             shutil.rmtree(safe_join(self.workspace.runs, job_id), ignore_errors=True)
             raise
 
-    # --- connection ------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _reading(self) -> Generator[sqlite3.Connection]:
-        with self._lock:
-            self._follow_file()
-            yield self._connection
-
-    @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
-        """One transaction; an inner one joins the outer one."""
-        with self._lock:
-            if self._connection.in_transaction:
-                yield self._connection
-                return
-            self._follow_file()
-            with transaction(self._connection) as connection:
-                yield connection
-
-    def _follow_file(self) -> None:
-        """Open the file anew when another process has set a damaged one aside; the old descriptor would write into that."""
-        if self._connection.in_transaction:
-            return
-        try:
-            inode = self.workspace.database.stat().st_ino
-        except FileNotFoundError:
-            inode = 0
-        if inode != self._inode:
-            self._connection.close()
-            self._connection, self._inode = registry_file.connect(self.workspace)
+def _still_waiting(record: JobRecord) -> None:
+    if record.state != QUEUED:
+        what = "It does not wait in the queue any more"
+        raise Refused(what, value=f"{record.name} is {record.state}", remedy="Look at the queue again")

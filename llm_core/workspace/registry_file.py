@@ -1,7 +1,7 @@
 """The registry's file: its tables, how it is opened and checked, and how it is made again when it is damaged or gone.
 
 A damaged file is set aside, never deleted, and a new one is built from the run folders, which hold everything of a run but
-its colour; an event tells the person. Not here: what the rows mean and how they change (`registry.py`).
+its colour, and from the copy of the queue; an event tells the person. Not here: what the rows mean and how they change (`registry.py`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from llm_core.workspace.job_record import FINAL, FINISHED, PAUSED, RUNNING, STOP
 from llm_core.workspace.json_files import json_text, read_json
 from llm_core.workspace.leases import token_number
 from llm_core.workspace.locks import FileLock
-from llm_core.workspace.metrics_read import last_state, read_lease
-from llm_core.workspace.paths import Workspace, check_name
+from llm_core.workspace.metrics_read import Lease, RecordedState, last_state, read_lease
+from llm_core.workspace.paths import Workspace, check_name, safe_join
+from llm_core.workspace.queue_copy import read_copy
 from llm_core.workspace.run_colors import next_style
 from llm_core.workspace.transactions import transaction
 
@@ -51,7 +52,8 @@ _TABLES = (
         dash TEXT NOT NULL DEFAULT '',
         foreground INTEGER NOT NULL DEFAULT 0,
         once TEXT,
-        place REAL NOT NULL DEFAULT 0
+        place REAL NOT NULL DEFAULT 0,
+        gpus TEXT NOT NULL DEFAULT '[]'
     )
     """,
     "CREATE UNIQUE INDEX one_run_a_name ON jobs (name) WHERE kind = 'train'",
@@ -66,6 +68,7 @@ _UPGRADES = {
     1: (
         "ALTER TABLE jobs ADD COLUMN place REAL NOT NULL DEFAULT 0",  # in the queue: smaller comes first
         "UPDATE jobs SET place = queued_at",
+        "ALTER TABLE jobs ADD COLUMN gpus TEXT NOT NULL DEFAULT '[]'",
     )
 }
 
@@ -81,7 +84,7 @@ class RegistryEvent:
     job_id: str | None
 
 
-def connect(workspace: Workspace) -> tuple[sqlite3.Connection, int]:
+def connect(workspace: Workspace, busy_seconds: float = BUSY_SECONDS) -> tuple[sqlite3.Connection, int]:
     """A checked connection to the registry and the inode of its file; makes or rebuilds the file where needed.
 
     Raises:
@@ -91,7 +94,7 @@ def connect(workspace: Workspace) -> tuple[sqlite3.Connection, int]:
     if not workspace.root.is_dir():
         raise NotFound("The workspace folder is gone", value=workspace.root, remedy="Start again with a new workspace")
     try:
-        return _open(workspace)
+        return _open(workspace, busy_seconds)
     except sqlite3.DatabaseError as error:
         if not _is_damage(error):
             raise
@@ -102,12 +105,12 @@ def connect(workspace: Workspace) -> tuple[sqlite3.Connection, int]:
                 raise UserError("The registry is being repaired by another process", remedy="Try again in a minute")
             time.sleep(_LOCK_PAUSE_SECONDS)
         try:
-            return _open(workspace)  # somebody else may have repaired it by now
+            return _open(workspace, busy_seconds)  # somebody else may have repaired it by now
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
                 raise
             _set_aside(workspace)
-        return _open(workspace)
+        return _open(workspace, busy_seconds)
 
 
 def read_events(connection: sqlite3.Connection, after_id: int) -> list[RegistryEvent]:
@@ -122,9 +125,9 @@ def add_event(connection: sqlite3.Connection, kind: str, message: str, job_id: s
     connection.execute("INSERT INTO events (at, kind, message, job_id) VALUES (?, ?, ?, ?)", values)
 
 
-def _open(workspace: Workspace) -> tuple[sqlite3.Connection, int]:
+def _open(workspace: Workspace, busy_seconds: float) -> tuple[sqlite3.Connection, int]:
     connection = sqlite3.connect(
-        workspace.database, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        workspace.database, timeout=busy_seconds, isolation_level=None, check_same_thread=False
     )
     try:
         connection.row_factory = sqlite3.Row
@@ -186,22 +189,56 @@ def _upgrade(connection: sqlite3.Connection) -> None:
 
 def _rebuild(connection: sqlite3.Connection, workspace: Workspace) -> None:
     folders = [folder for folder in workspace.runs.glob("*") if not folder.name.startswith(".")]
-    rows = [row for folder in folders if (row := _row_from_folder(folder)) is not None]
-    names, styles = set[str](), list[tuple[str, str]]()
-    for row in sorted(rows, key=lambda row: row["created_at"]):
-        row["name"] = _usable_name(row["name"], row["id"], names)
-        row["color"], row["dash"] = next_style(styles)
-        names.add(row["name"])
-        styles.append((row["color"], row["dash"]))
-        connection.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", [*row.values()])
+    rows = {folder.name: row for folder in folders if (row := _row_from_folder(folder)) is not None}
+    for number, waiting in enumerate(read_copy(workspace)):
+        found = _waiting_row(workspace, waiting)
+        if found is not None:
+            rows[found["id"]] = {**found, "place": float(number)}
+    for row in sorted(rows.values(), key=lambda row: row["created_at"]):
+        _insert_found(connection, row)
     aside = sorted(path.name for path in workspace.root.glob("glassbox.db.damaged-*") if path.suffix != "-journal")
     if rows or aside:
         kept = f" The damaged file is kept as {aside[-1]}." if aside else ""
         runs = "1 run was" if len(rows) == 1 else f"{len(rows)} runs were"
-        lost = "Runs that had not started yet and other jobs have to be asked for again."
+        lost = "Jobs other than runs have to be asked for again."
         add_event(
             connection, "registry_rebuilt", f"The list of runs was damaged or gone. {runs} found again. {lost}{kept}"
         )
+
+
+def _waiting_row(workspace: Workspace, row: dict[str, Any]) -> dict[str, Any] | None:
+    """A row of the queue's copy, with what its run folder adds; None where a worker has taken the run since."""
+    try:
+        folder = safe_join(workspace.runs, row["id"])
+    except UserError:
+        return None  # no id that we ever gave
+    lease, _ = _lease_and_state(folder)
+    if lease is None:
+        return row
+    if lease.taken_at >= row["queued_at"]:
+        return None
+    return {**row, "started_at": lease.taken_at, "leases": token_number(lease.token) or 0}
+
+
+def add_copied_run(connection: sqlite3.Connection, folder: Path) -> bool:
+    """A row for a run whose folder somebody put among the runs, in the caller's transaction; False where no run ever started there."""
+    row = _row_from_folder(folder)
+    if row is None:
+        return False
+    if row["state"] == RUNNING:
+        # Whoever lives under this lease works in the folder that this one was copied from.
+        row |= {"state": STOPPED, "reason": "It was copied while it went on.", "ended_at": row["created_at"]}
+        row |= {"remedy": "Resume it to go on from its last checkpoint", "lease_token": None, "owner": None}
+    _insert_found(connection, row)
+    return True
+
+
+def _insert_found(connection: sqlite3.Connection, row: dict[str, Any]) -> None:
+    """Insert a run that was found on disk, under a name and in a colour that no other run has."""
+    others = connection.execute("SELECT name, color, dash FROM jobs WHERE kind = 'train'").fetchall()
+    row["name"] = _usable_name(row["name"], row["id"], {other["name"] for other in others})
+    row["color"], row["dash"] = next_style((other["color"], other["dash"]) for other in others)
+    connection.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", [*row.values()])
 
 
 def _row_from_folder(folder: Path) -> dict[str, Any] | None:
@@ -213,15 +250,7 @@ def _row_from_folder(folder: Path) -> dict[str, Any] | None:
     created_at = config_path.stat().st_mtime
     row: dict[str, Any] = {"id": folder.name, "kind": "train", "name": str(config.get("name") or folder.name)}
     row |= {"config": json_text(config), "created_at": created_at, "queued_at": created_at, "max_attempts": 3}
-    try:
-        lease, recorded = read_lease(folder), last_state(folder)
-    except (
-        UserError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ):  # a damaged metrics.db says nothing; its run is found all the same
-        lease, recorded = None, None
+    lease, recorded = _lease_and_state(folder)
     if recorded is not None and recorded.state in FINAL and (lease is None or lease.taken_at <= recorded.at):
         row |= {"state": recorded.state, "reason": recorded.reason, "remedy": recorded.remedy}
         row |= {"ended_at": recorded.at, "result": json_text(recorded.result)}
@@ -243,6 +272,13 @@ def _row_from_folder(folder: Path) -> dict[str, Any] | None:
     # Later leases must be newer than every one that was ever given out for this run.
     row["leases"] = (token_number(lease.token) or 0) if lease is not None else 0
     return row
+
+
+def _lease_and_state(folder: Path) -> tuple[Lease | None, RecordedState | None]:
+    try:
+        return read_lease(folder), last_state(folder)
+    except (UserError, KeyError, TypeError, ValueError):
+        return None, None  # a damaged metrics.db says nothing; its run is found all the same
 
 
 def _usable_name(name: str, job_id: str, taken: set[str]) -> str:

@@ -80,6 +80,7 @@ def record_from_row(row: sqlite3.Row) -> JobRecord:
         color=row["color"],
         dash=row["dash"],
         foreground=bool(row["foreground"]),
+        gpus=tuple(json.loads(row["gpus"])),
     )
 
 

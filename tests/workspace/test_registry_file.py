@@ -56,7 +56,7 @@ def test_a_damaged_registry_is_set_aside_and_built_again_from_the_runs(workspace
 
     with Registry(workspace) as registry:
         records = {record.name: record for record in registry.jobs()}
-        assert records.keys() == {"finished one", "live one", "dead one"}
+        assert records.keys() == {"finished one", "live one", "dead one", "never started"}
         again = records["finished one"]
         assert (again.id, again.state, again.result) == (finished.id, "finished", {"val_loss": 1.5, "steps": 10})
         assert again.config == finished.config and again.ended_at is not None
@@ -69,8 +69,9 @@ def test_a_damaged_registry_is_set_aside_and_built_again_from_the_runs(workspace
         registry.move(live.id, "paused", token=live.lease_token)
         live_writer.close()
         # The next holder of a run gets a newer lease than every one given out before.
+        assert records["never started"].state == "queued"
         registry.resume(dead.id)
-        claimed = registry.claim(ME, ["train"])
+        claimed = registry.claim(ME, ["train"], dead.id)
         assert claimed is not None and claimed.lease_token is not None and dead.lease_token is not None
         assert supersedes(claimed.lease_token, dead.lease_token)
         MetricsWriter(workspace.runs / dead.id, claimed.lease_token).close()
@@ -81,7 +82,7 @@ def test_a_damaged_registry_is_set_aside_and_built_again_from_the_runs(workspace
         (aside,) = workspace.root.glob("glassbox.db.damaged-*")
         assert (
             event.kind == "registry_rebuilt"
-            and "3 runs were found again" in event.message
+            and "4 runs were found again" in event.message
             and aside.name in event.message
         )
         assert aside.read_bytes() == bad

@@ -76,8 +76,8 @@ def race(children: list[Popen[str]]) -> list[list[str]]:
 def test_each_job_is_claimed_exactly_once(
     workspace: Workspace, registry: Registry, start_python: Callable[..., Popen[str]]
 ) -> None:
-    ids = [registry.add("train", f"run {number}", {}).id for number in range(30)]
-    said = race([start_python(CLAIM_ALL, workspace.root) for _ in range(4)])
+    ids = [registry.add("train", f"run {number}", {}).id for number in range(100)]
+    said = race([start_python(CLAIM_ALL, workspace.root) for _ in range(8)])
     claims = Counter(line for lines in said for line in lines)
     assert claims == Counter(f"{job_id} 1" for job_id in ids)
     assert {record.state for record in registry.jobs()} == {"finished"}

@@ -13,9 +13,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from llm_core.config.errors import NameTaken, NotFound, Refused
 from llm_core.workspace.job_record import FINAL, HELD, TRANSITIONS
+from llm_core.workspace.json_files import read_json
 from llm_core.workspace.leases import LeaseLost, token_number
 from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.process_identity import this_process
+from llm_core.workspace.queue_copy import FILE_NAME
 from llm_core.workspace.registry import Registry
 
 LIVING = this_process()
@@ -26,6 +28,8 @@ MAX_ATTEMPTS = 2
 @dataclasses.dataclass
 class Job:
     name: str
+    seed: int = 0
+    has_begun: bool = False
     state: str = "queued"
     token: str | None = None
     living: bool = False
@@ -87,7 +91,7 @@ class RegistryMachine(RuleBasedStateMachine):
                 self.registry.move(job_id, to, token=token)
         else:
             self.registry.move(job_id, to, token=token)
-            job.state = to
+            job.state, job.has_begun = to, job.has_begun or to == "running"
             if to not in HELD:
                 job.token = None
 
@@ -122,12 +126,45 @@ class RegistryMachine(RuleBasedStateMachine):
     @rule(job_id=ids)
     def cancel(self, job_id: str) -> None:
         job = self.model.get(job_id)
-        if job is None or job.state != "queued":
+        if job is None or job.state not in ("queued", "paused"):
             with pytest.raises((NotFound, Refused)):
                 self.registry.cancel(job_id)
         else:
             self.registry.cancel(job_id)
             job.state = "stopped"
+
+    @rule(job_id=ids, before=st.one_of(st.none(), st.just("first"), ids))
+    def move_in_queue(self, job_id: str, before: str | None) -> None:
+        job, other = self.model.get(job_id), self.model.get(before or "")
+        waiting = {name for name, found in self.model.items() if found.state == "queued"}
+        needed = {job_id} if before in (None, "first") else {job_id, before}
+        if not needed <= waiting:
+            with pytest.raises((NotFound, Refused)):
+                self._move_in_queue(job_id, before)
+            return
+        self._move_in_queue(job_id, before)
+        if before != job_id:
+            assert job is not None and (other is not None or before in (None, "first"))
+            self.order.remove(job_id)
+            places = {None: len(self.order), "first": 0}
+            self.order.insert(places[before] if before in places else self.order.index(before or ""), job_id)
+
+    def _move_in_queue(self, job_id: str, before: str | None) -> None:
+        if before == "first":
+            self.registry.move_to_front(job_id)
+        else:
+            self.registry.move_in_queue(job_id, before=before)
+
+    @rule(job_id=ids, name=st.sampled_from(["a", "b", "c", "d"]), seed=st.integers(1, 9))
+    def edit(self, job_id: str, name: str, seed: int) -> None:
+        job = self.model.get(job_id)
+        others = {other.name for other_id, other in self.model.items() if other_id != job_id}
+        if job is None or job.state != "queued" or job.has_begun or name in others:
+            with pytest.raises((NotFound, Refused, NameTaken)):
+                self.registry.edit_queued(job_id, {"name": name, "seed": seed})
+        else:
+            self.registry.edit_queued(job_id, {"name": name, "seed": seed})
+            job.name, job.seed = name, seed
 
     @rule(job_id=consumes(ids))
     def delete(self, job_id: str) -> None:
@@ -154,8 +191,13 @@ class RegistryMachine(RuleBasedStateMachine):
             return
         records = {record.id: record for record in self.registry.jobs()}
         assert records.keys() == self.model.keys()
+        queued = [job_id for job_id in self.order if self.model[job_id].state == "queued"]
+        assert [record.id for record in self.registry.queue()] == queued
+        copy = (read_json(self.workspace.root / FILE_NAME) or {"runs": []})["runs"]
+        assert [run["id"] for run in copy] == queued
         for job_id, job in self.model.items():
             record = records[job_id]
+            assert (record.name, record.config.get("seed", 0)) == (job.name, job.seed)
             assert (record.state, record.lease_token) == (job.state, job.token)
             assert record.attempts == job.attempts
             assert (record.owner is not None) == (job.state in HELD)
@@ -165,7 +207,7 @@ class RegistryMachine(RuleBasedStateMachine):
 TestRegistryMachine = RegistryMachine.TestCase
 TestRegistryMachine.settings = settings(
     max_examples=25,
-    stateful_step_count=25,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
