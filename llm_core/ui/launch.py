@@ -22,15 +22,26 @@ from llm_core.workspace.paths import open_workspace
 
 def start_and_watch(config: RunConfig, *, place: str, wish: str = "") -> None:
     """Queue the run and open Monitor on it. `place` names the button: two clicks before the page has left it are one intention."""
-    once = st.session_state.setdefault(f"once-{place}", secrets.token_hex(8))
+    once = intention(place)
     try:
         require("start-run")
         record = submit_run(open_workspace(), config, once=once, wish=wish)
     except UserError as error:
         show_error(error)
         return
-    st.session_state[f"started-{place}"] = record.id
-    st.switch_page("monitor.py", query_params={"run": record.id})
+    open_started(record.id, place)
+
+
+def intention(place: str) -> str:
+    """The key of this button's next run, the same for every click until its run has been opened."""
+    once: str = st.session_state.setdefault(f"once-{place}", secrets.token_hex(8))
+    return once
+
+
+def open_started(run_id: str, place: str) -> None:
+    """On to Monitor with the run that the button of this place has made."""
+    st.session_state[f"started-{place}"] = run_id
+    st.switch_page("monitor.py", query_params={"run": run_id})
 
 
 def new_intention(place: str) -> None:

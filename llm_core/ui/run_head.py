@@ -1,18 +1,17 @@
-"""The head of a run's page: its state in words, how far it is, the buttons that change it, and three figures.
+"""The head of a run's page: its state in words, how far it is, three figures, and what became of what was asked.
 
-Shown anew every second while the run is under way. Not here: which run (`states.choose_run`), its curves (`live_plot.py`).
+Shown anew every second while the run is under way. Not here: which run (`states.choose_run`), the buttons (`run_controls.py`).
 """
 
 from __future__ import annotations
 
 import streamlit as st
 
-from llm_core.backend.jobs import resume_run, stop_job
 from llm_core.config.objective_words import objective_words
 from llm_core.quantities import duration, three_digits
-from llm_core.ui.guards import require
-from llm_core.ui.states import attempt, literal
-from llm_core.workspace.job_record import DIVERGED, FAILED, FINISHED, HELD, QUEUED, JobRecord
+from llm_core.ui.run_controls import run_controls, show_answers
+from llm_core.ui.states import literal
+from llm_core.workspace.job_record import DIVERGED, FAILED, FINISHED, HELD, JobRecord
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
 from llm_core.workspace.runs import RunSummary, summarise_run
@@ -24,6 +23,7 @@ def run_head(workspace: Workspace, record: JobRecord) -> None:
     """The head of one run. The whole page runs anew when the run's state changes."""
     head = st.fragment(run_every=None if record.is_final else REFRESH_SECONDS)(_head)
     head(workspace, record.id, record.state)
+    run_controls(workspace, record)
 
 
 def _head(workspace: Workspace, run_id: str, shown_state: str) -> None:
@@ -32,49 +32,18 @@ def _head(workspace: Workspace, run_id: str, shown_state: str) -> None:
     if record.state != shown_state:
         st.rerun()
     summary = summarise_run(workspace, record)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        _button(workspace, record)
-        st.markdown(progress_line(record, summary), width="content")
+    st.markdown(progress_line(record, summary))
     share = summary.steps / summary.max_steps if summary.max_steps else None
     if share is not None and not record.is_final:
         st.progress(min(1.0, share))
     if record.reason and record.state != FINISHED:
         show = st.error if record.state in (FAILED, DIVERGED) else st.info
         icon = ":material/error:" if record.state in (FAILED, DIVERGED) else ":material/info:"
-        show(literal(f"{record.state.capitalize()}: {record.reason} {record.remedy}".strip()), icon=icon)
+        state = record.state.capitalize()
+        said = "" if record.reason.startswith(state) else f"{state}: "
+        show(literal(f"{said}{record.reason} {record.remedy}".strip()), icon=icon)
     _figures(record, summary)
-
-
-def _button(workspace: Workspace, record: JobRecord) -> None:
-    """Stop while there is something to stop, Resume where it can go on."""
-    asked = f"stopping-{record.id}-{record.attempts}"
-    if record.state in HELD or record.state == QUEUED:
-        is_stopping = bool(st.session_state.get(asked))
-        if st.button(
-            "Stopping…" if is_stopping else "Stop",
-            icon=":material/stop:",
-            key="stop-run",
-            disabled=is_stopping,
-            help="Finishes the step, saves a checkpoint and ends. Resume goes on from there.",
-        ):
-
-            def stop() -> None:
-                require("stop-run")
-                stop_job(workspace, record.id, author="dashboard")
-
-            if attempt(stop):
-                st.session_state[asked] = True
-                st.rerun()
-    elif record.state != FINISHED and st.button(
-        "Resume", icon=":material/play_arrow:", key="resume-run", help="Goes on from the last checkpoint."
-    ):
-
-        def resume() -> None:
-            require("resume-run")
-            resume_run(workspace, record.id)
-
-        if attempt(resume):
-            st.rerun()
+    show_answers(workspace, record)
 
 
 def progress_line(record: JobRecord, summary: RunSummary) -> str:
@@ -88,7 +57,9 @@ def progress_line(record: JobRecord, summary: RunSummary) -> str:
         parts.append(f"step {summary.steps:,}{of}")
     left = summary.progress.get("eta_seconds")
     if left is not None and record.state in HELD:
-        parts.append(f"{duration(left)} left")
+        ends = [duration(summary.progress.get(f"eta_{end}_seconds") or left) for end in ("low", "high")]
+        about = f" ({ends[0]} to {ends[1]})" if ends[0] != ends[1] else ""
+        parts.append(f"{duration(left)} left{about}")
     return " · ".join(parts)
 
 

@@ -38,7 +38,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workspace(home: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.setenv("GLASSBOX_HOME", str(home))
     # What is asked for is looked at here; doing it has tests of its own.
-    monkeypatch.setattr("llm_core.backend.jobs.start_supervisor", lambda workspace: False)
+    for module in ("jobs", "run_commands"):
+        monkeypatch.setattr(f"llm_core.backend.{module}.start_supervisor", lambda workspace: False)
     return open_workspace(home)
 
 
