@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llm_core.backend.devices import memory_bytes
+from llm_core.backend.loggers.registry import logger_problems
+from llm_core.backend.notices import webhook_of
 from llm_core.backend.text_length import TextLength, bounding_tokens, text_length, tokens_of_step
 from llm_core.backend.vocabulary import guess_vocabulary
 from llm_core.config.errors import UserError
@@ -47,6 +49,7 @@ def check_readiness(workspace: Workspace, config: RunConfig) -> Readiness:
         return Readiness([no_pairs(dataset.name)], [], can_be_estimated=False)
     if isinstance(config.objective, CausalConfig) and config.objective.within_documents and dataset.is_pairs:
         blocking.append(torn_pairs())
+    blocking += [*logger_problems(config.logging), *_webhook_problem(config)]
     characters = dataset.characters
     validation_characters = int(characters * config.data.validation_fraction)
     if (
@@ -93,6 +96,14 @@ def check_readiness(workspace: Workspace, config: RunConfig) -> Readiness:
 def blocking_error(problems: list[UserError]) -> UserError:
     """The first blocking problem, as the error that a submission raises."""
     return problems[0]
+
+
+def _webhook_problem(config: RunConfig) -> list[UserError]:
+    try:
+        webhook_of(config)
+    except UserError as error:
+        return [error]
+    return []
 
 
 def _epochs(config: RunConfig, length: TextLength | None) -> float | None:

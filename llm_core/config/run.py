@@ -14,6 +14,7 @@ from llm_core.config.data import DataConfig
 from llm_core.config.errors import UserError
 from llm_core.config.hardware import HardwareConfig
 from llm_core.config.learning import OptimizerConfig, ScheduleConfig, TrainingConfig
+from llm_core.config.logging import LoggingConfig
 from llm_core.config.model import MODEL_CONFIGS, ModelConfig, TransformerConfig
 from llm_core.config.objective import OBJECTIVE_CONFIGS, OBJECTIVES_OF, CausalConfig, ObjectiveConfig
 from llm_core.config.setting import Settings, setting
@@ -41,6 +42,7 @@ class RunConfig(Settings):
     schedule: ScheduleConfig = ScheduleConfig()
     training: TrainingConfig = TrainingConfig()
     hardware: HardwareConfig = HardwareConfig()
+    logging: LoggingConfig = LoggingConfig()
 
     @model_validator(mode="before")
     @classmethod

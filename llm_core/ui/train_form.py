@@ -39,7 +39,7 @@ _USUAL_BUDGET = {
 }
 _OWN_WIDGETS = {"name", "data.dataset", "data.tokenizer", "model.kind", "objective.kind", *_BUDGET}
 _LEARNING = ("optimizer.", "schedule.", "training.batch", "training.gradient")
-_LOOKING = ("training.log", "training.eval", "training.sample", "training.checkpoint")
+_LOOKING = ("training.log", "training.eval", "training.sample", "training.checkpoint", "logging.")
 # Settings that only one choice of another setting reads.
 _READ_BY = {
     "optimizer.beta1": ("optimizer.kind", ("adamw", "adam")),

@@ -1,0 +1,1 @@
+"""Loggers people already use, fed with what goes into metrics.db: TensorBoard, MLflow, Weights & Biases."""
