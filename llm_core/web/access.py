@@ -19,7 +19,7 @@ from llm_core.config.errors import Refused, UserError
 from llm_core.web.access_policy import PASSWORD_VARIABLE, AccessPolicy, is_loopback
 from llm_core.web.json_response import error_response
 from llm_core.web.permissions import may_write
-from llm_core.web.sign_in import ACCOUNT, SIGN_IN, SIGN_OUT, SignIn, sign_in_address
+from llm_core.web.sign_in import ACCOUNT, SIGN_IN, SIGN_OUT, SignIn, path_of, sign_in_address
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Tells no more than that the server is up; the command waits for it before it opens a browser.
@@ -102,7 +102,7 @@ class AccessMiddleware:
         if is_write and not _comes_from_own_page(request.headers):
             what = "This request was started by a page of another site"
             return _refusal(request, Refused(what, remedy="Use the buttons of the dashboard itself"), 403)
-        path = request.url.path
+        path = path_of(request)
         if path in (SIGN_IN, SIGN_OUT, ACCOUNT):
             return await self._sign_in.respond(request)
         if path == PROVIDER_SIGN_OUT:
@@ -121,8 +121,8 @@ class AccessMiddleware:
     def _ask(self, request: Request) -> Response:
         """Send a person to the sign-in page and tell a program to sign in."""
         wants_page = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
-        if wants_page and not request.url.path.startswith("/api/"):
-            address = sign_in_address(request.url.path, request.url.query)
+        if wants_page and not path_of(request).startswith("/api/"):
+            address = sign_in_address(path_of(request), request.scope["query_string"].decode("latin-1"))
             return RedirectResponse(address, 303, {"Cache-Control": "no-store"})
         error = Refused("Sign in first", remedy=f"Open {SIGN_IN} in this browser")
         return _refusal(request, error, 401)
@@ -137,7 +137,7 @@ class AccessMiddleware:
 
 def _refusal(request: Request, error: UserError, status: int) -> Response:
     headers = {"Cache-Control": "no-store"}
-    if request.url.path.startswith("/api/") or request.url.path == "/api":
+    if path_of(request).startswith("/api/") or path_of(request) == "/api":
         return error_response(error, status)
     return PlainTextResponse(str(error), status, headers)
 

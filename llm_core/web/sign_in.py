@@ -71,9 +71,9 @@ class SignIn:
         """Answer a request for either page."""
         if not self._policy.asks:
             return RedirectResponse("/", 303)
-        if request.url.path == SIGN_OUT:
+        if path_of(request) == SIGN_OUT:
             return self._sign_out(request)
-        if request.url.path == ACCOUNT:
+        if path_of(request) == ACCOUNT:
             return self._to_provider(request)
         if request.method in ("GET", "HEAD"):
             return _page(self._form(safe_next(request.query_params.get("next", "/")), self._stranger(request)))
@@ -129,7 +129,7 @@ class SignIn:
             max_age=SESSION_SECONDS,
             httponly=True,
             samesite="lax",
-            secure=request.url.scheme == "https",
+            secure=request.scope["scheme"] == "https",
         )
         return response
 
@@ -142,6 +142,11 @@ class SignIn:
         for name in [self._policy.cookie_name, *(accounts.cookie_names(request.cookies) if accounts else ())]:
             response.delete_cookie(name, httponly=True, samesite="lax")
         return response
+
+
+def path_of(request: Request) -> str:
+    """The path that will be routed. Not `request.url`, which is put together again from the Host header and may say otherwise."""
+    return request.scope["path"]
 
 
 def sign_in_address(path: str, query: str) -> str:

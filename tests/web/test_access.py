@@ -243,6 +243,22 @@ def test_nothing_is_reached_before_signing_in(policy: AccessPolicy) -> None:
     assert browser.post("/_stcore/health").status_code == 401
 
 
+def test_no_spelling_of_an_open_path_opens_another(policy: AccessPolicy) -> None:
+    browser = client(policy)
+    for path in (
+        "/_stcore/health%3Fx",
+        "/_stcore/health%23",
+        "/_stcore/health/",
+        "/_stcore/health%2F..",
+        "/sign-in%3F/../x",
+        "//sign-in",
+    ):
+        response = browser.get(path)
+        assert response.status_code in (303, 401) and "reached" not in response.text, path
+    for query in ("?\xff", "?%ff%fe"):
+        assert browser.get(f"/monitor{query}", headers=PAGE).status_code == 303
+
+
 def test_the_password_opens_everything_and_leads_back(policy: AccessPolicy) -> None:
     browser = client(policy)
     form = browser.get("/sign-in?next=/monitor%3Frun%3Dabc")
