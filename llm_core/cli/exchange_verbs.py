@@ -1,4 +1,7 @@
-"""`glassbox import hf` and `glassbox export`: models from and to the formats of others."""
+"""`glassbox import` and `glassbox export`: models from and to the formats of others, and whole runs from another workspace.
+
+Not here: writing a whole run out (`archive_verbs.py`).
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,16 @@ from llm_core.workspace.runs import run_folder
 
 def add_verbs(verbs: Any) -> None:
     """Declare the verbs on argparse's subparsers."""
-    importing: argparse.ArgumentParser = verbs.add_parser("import", help="bring a model of transformers")
+    importing: argparse.ArgumentParser = verbs.add_parser("import", help="bring a model of transformers, or a run")
     importing.add_argument(
-        "format", choices=("hf",), help="hf: a folder with config.json, safetensors and tokenizer.json"
+        "format",
+        choices=("hf", "run"),
+        help="hf: a folder with config.json, safetensors and tokenizer.json; run: a zip of `glassbox export-run`, or a run's folder",
     )
-    importing.add_argument("source", metavar="DIR", help="the folder, or owner/name of a model on the Hugging Face Hub")
-    importing.add_argument("--name", default="", help="the run's name (default: the folder's)")
+    importing.add_argument(
+        "source", metavar="SOURCE", help="the folder or zip, or owner/name of a model on the Hugging Face Hub"
+    )
+    importing.add_argument("--name", default="", help="the run's name (default: the one it had, or the folder's)")
     importing.set_defaults(run_verb=import_model)
     export: argparse.ArgumentParser = verbs.add_parser("export", help="write a run's model for other programs")
     export.add_argument("run", metavar="RUN")
@@ -41,6 +48,8 @@ def add_verbs(verbs: Any) -> None:
 
 def import_model(options: argparse.Namespace) -> int:
     """Import in this very process, with a progress line."""
+    if options.format == "run":
+        return _import_run(options)
     from llm_core.models.huggingface.import_model import import_model as import_folder
 
     line = ProgressLine(quiet=options.json)
@@ -63,6 +72,25 @@ def import_model(options: argparse.Namespace) -> int:
         )
         return 0
     print(f"{made.name} is ready: {made.class_name} with {made.parameters:,} parameters. Id {made.run_id}.")
+    return 0
+
+
+def _import_run(options: argparse.Namespace) -> int:
+    """A run of another workspace; says what of it was left out."""
+    from llm_core.backend.run_import import import_run
+
+    workspace = open_workspace(options.workspace)
+    imported = import_run(workspace, Path(options.source))
+    record = imported.record
+    if options.name:
+        with Registry(workspace) as registry:
+            record = registry.rename(record.id, options.name)
+    if options.json:
+        print_json({"run_id": record.id, "name": record.name, "state": record.state, "problems": imported.problems})
+        return 0
+    for problem in imported.problems:
+        print(problem)
+    print(f"{record.name} ({record.id}) is here, {record.state}.")
     return 0
 
 

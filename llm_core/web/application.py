@@ -18,6 +18,7 @@ from llm_core.web.accounts import TRAINERS_VARIABLE, VIEWERS_VARIABLE, Accounts
 from llm_core.web.api import Api
 from llm_core.web.device_sampler import shared_sampler
 from llm_core.web.lifespan import Lifespan, server_lifespan
+from llm_core.web.run_downloads import RunDownloads
 from llm_core.web.vendor import PlotlyScript
 from llm_core.workspace.paths import open_workspace
 
@@ -52,7 +53,7 @@ def web_parts(server_address: str | None, accounts: Accounts | None = None) -> W
         raise SystemExit(f"Glassbox cannot start. {error}") from error
     api = Api(workspace, InferenceClient(workspace), shared_sampler())
     return WebParts(
-        routes=[*api.routes(), PlotlyScript().route()],
+        routes=[*RunDownloads(workspace).routes(), *api.routes(), PlotlyScript().route()],
         middleware=[Middleware(AccessMiddleware, policy=policy)],
         lifespan=server_lifespan(workspace, timing, api.close),
     )

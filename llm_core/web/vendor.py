@@ -51,6 +51,11 @@ class PlotlyScript:
             return self._compressed
 
 
+def plotly_source() -> str:
+    """The script as text, for a page that is to need no server."""
+    return _script_file().read_text(encoding="utf-8")
+
+
 def _script_file() -> Path:
     """Where the package keeps it; the package itself is not imported, it takes longer than the file."""
     spec = find_spec("plotly")

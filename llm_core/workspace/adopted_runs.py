@@ -1,0 +1,83 @@
+"""Run folders that somebody put among the runs by hand: found, and taken into the registry under the id that their folder has.
+
+A folder is a run when it holds settings that can be read. One that is still being copied is left until nothing in it has changed for
+a moment. Not here: unpacking an archive (`llm_core.backend.run_import`), a registry that was lost (`registry_file.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from llm_core.config.errors import UserError
+from llm_core.config.run import config_from_dict
+from llm_core.workspace.job_record import JobRecord
+from llm_core.workspace.json_files import read_json
+from llm_core.workspace.paths import Workspace, safe_join
+from llm_core.workspace.registry import Registry
+
+SETTLED_SECONDS = 2.0
+UNREADABLE_EVENT = "unreadable_run"
+_CONFIG = "config.json"
+
+
+class CopiedRuns:
+    """Looks for new folders among the runs; costs one `stat` while none has come or gone.
+
+    Args:
+        settled_seconds: a folder is taken in when nothing in it has changed for so long.
+    """
+
+    def __init__(self, workspace: Workspace, settled_seconds: float = SETTLED_SECONDS) -> None:
+        self._workspace = workspace
+        self._settled_seconds = settled_seconds
+        self._seen_at: int | None = None
+
+    def take_in(self, registry: Registry) -> list[JobRecord]:
+        """The runs that were found since the last look; what cannot be read is said once, as an event of the registry."""
+        changed_at = self._workspace.runs.stat().st_mtime_ns
+        if changed_at == self._seen_at:
+            return []
+        known = {record.id for record in registry.jobs("train")}
+        found: list[JobRecord] = []
+        is_settled = True
+        for folder in sorted(self._workspace.runs.iterdir()):
+            if folder.name in known or folder.name.startswith(".") or folder.is_symlink() or not folder.is_dir():
+                continue
+            if time.time() - _changed_at(folder) < self._settled_seconds:
+                is_settled = False
+                continue
+            record = adopt_run(self._workspace, registry, folder.name)
+            found += [record] if record is not None else []
+        # What is still being copied changes itself, not the folder of runs, so it is looked at again.
+        self._seen_at = changed_at if is_settled else None
+        return found
+
+
+def adopt_run(workspace: Workspace, registry: Registry, run_id: str) -> JobRecord | None:
+    """Take in one folder; None, with an event that says why, where it holds no run that this version can read."""
+    folder = safe_join(workspace.runs, run_id)
+    values = read_json(folder / _CONFIG)
+    if values is None:
+        return None  # a run that has not started, or something else; nobody is missing it
+    try:
+        config_from_dict(values)
+    except UserError as error:
+        said = {event.job_id for event in registry.events() if event.kind == UNREADABLE_EVENT}
+        if run_id not in said:
+            registry.note(UNREADABLE_EVENT, f"The folder runs/{run_id} is not taken in: {error}", run_id)
+        return None
+    return registry.adopt(run_id)
+
+
+def _changed_at(folder: Path) -> float:
+    """When anything in the folder changed last, in seconds since the epoch; copying cannot set this time back."""
+    newest = folder.stat().st_ctime
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            try:
+                newest = max(newest, (Path(parent) / name).lstat().st_ctime)
+            except FileNotFoundError:
+                return time.time()
+    return newest
