@@ -35,7 +35,7 @@ def mean_band(curves: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]]) -> MeanBand
     number are left out. Where a run ended early the band ends with it: a mean over fewer runs would jump.
 
     Args:
-        curves: x (ascending) and y of each; those without a finite point do not count.
+        curves: x and y of each; those without a finite point do not count.
     """
     finite = [_finite(x, y) for x, y in curves]
     finite = [(x, y) for x, y in finite if len(x)]
@@ -53,5 +53,6 @@ def mean_band(curves: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]]) -> MeanBand
 
 def _finite(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
     places, values = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    kept = np.isfinite(values)
+    kept = np.flatnonzero(np.isfinite(values))
+    kept = kept[np.argsort(places[kept], kind="stable")]
     return places[kept], values[kept]

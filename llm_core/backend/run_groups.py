@@ -37,7 +37,8 @@ class Result:
     """Of the text as it was read; empty where it was not recorded."""
     losses: Mapping[str, float | None]
     """By unit: the loss on the whole validation text at the end."""
-    is_finished: bool
+    is_whole: bool
+    """Whether it came to its end under one setting from the first step on: not stopped, not changed on the way, no fork."""
 
 
 def group_of(config: Config) -> str:
@@ -106,9 +107,10 @@ def group_labels(groups: Sequence[Sequence[Config]]) -> list[str]:
 def seed_verdicts_of(results: Sequence[Result]) -> list[str]:
     """What may be said of these runs, as sentences: which settings are better, as far as their seeds can tell.
 
-    Only finished runs count. Losses in nats per token compare where tokenizer and objective agree, bits per byte wherever there are any.
+    Only runs that came whole to their end count. Losses in nats per token compare where tokenizer and objective agree, bits per byte
+    wherever there are any.
     """
-    finished = [result for result in results if result.is_finished]
+    finished = [result for result in results if result.is_whole]
     if len(finished) < 2:
         return []
     if len({_text_of(result) for result in finished}) > 1:

@@ -83,7 +83,7 @@ def read_axis(text: str) -> Axis:
     return Axis(path, tuple(dict.fromkeys(values)))
 
 
-def plan_grid(base: RunConfig, axes: Sequence[Axis], *, group: str = "") -> list[RunConfig]:
+def plan_grid(base: RunConfig, axes: Sequence[Axis]) -> list[RunConfig]:
     """Every combination of the values, the last axis changing quickest.
 
     Raises:
@@ -96,12 +96,10 @@ def plan_grid(base: RunConfig, axes: Sequence[Axis], *, group: str = "") -> list
             raise UserError("A grid needs the values of each setting", value=axis.path, remedy=remedy)
     _check_count(math.prod(len(axis.values) for axis in axes))
     chosen = itertools.product(*(axis.values for axis in axes))
-    return [_config(base, axes, values, group) for values in chosen]
+    return [_config(base, axes, values) for values in chosen]
 
 
-def plan_random(
-    base: RunConfig, axes: Sequence[Axis], count: int, *, random_seed: int = 0, group: str = ""
-) -> list[RunConfig]:
+def plan_random(base: RunConfig, axes: Sequence[Axis], count: int, *, random_seed: int = 0) -> list[RunConfig]:
     """`count` different combinations drawn at random, the same ones for the same seed.
 
     Raises:
@@ -114,7 +112,7 @@ def plan_random(
     for _ in range(_DRAWS_PER_RUN * count):
         drawn[tuple(axis.draw(chance) for axis in axes)] = None
         if len(drawn) == count:
-            return [_config(base, axes, values, group) for values in drawn]
+            return [_config(base, axes, values) for values in drawn]
     raise UserError(
         "There are too few combinations for so many runs",
         value=count,
@@ -141,24 +139,24 @@ def submit_sweep(
     Raises:
         UserError: as `plan_grid` and `plan_random`, or a run cannot work; then nothing is queued.
     """
-    group = free_group(workspace, f"{SWEEP}{name.strip() or find_dataset(workspace, base.data.dataset).name}")
     if random_runs is None:
-        planned = plan_grid(base, axes, group=group)
+        planned = plan_grid(base, axes)
     else:
-        planned = plan_random(base, axes, random_runs, random_seed=random_seed, group=group)
-    return submit_group(workspace, planned, once=once)
+        planned = plan_random(base, axes, random_runs, random_seed=random_seed)
+    wish = name.strip() or find_dataset(workspace, planned[0].data.dataset).name
+    group = free_group(workspace, f"{SWEEP}{wish}")
+    return submit_group(workspace, [config.model_copy(update={"group": group}) for config in planned], once=once)
 
 
-def _config(base: RunConfig, axes: Sequence[Axis], values: Sequence[str], group: str) -> RunConfig:
+def _config(base: RunConfig, axes: Sequence[Axis], values: Sequence[str]) -> RunConfig:
     chosen = list(zip(axes, values, strict=True))
     varied = [
         f"{axis.path.rpartition('.')[2]} {value}" for axis, value in chosen if axis.is_range or len(axis.values) > 1
     ]
     ordered = sorted(chosen, key=lambda pair: pair[0].path not in _FIRST)
     assignments = [f"{axis.path}={value}" for axis, value in ordered]
-    name = ", ".join(varied) or group
     try:
-        return apply_overrides(base, [*assignments, f"name={name}", f"group={group}"])
+        return apply_overrides(base, [*assignments, f"name={', '.join(varied)}"])
     except UserError as error:
         raise UserError(
             f"With {', '.join(assignments)}: {error.what}", value=error.value, limit=error.limit, remedy=error.remedy

@@ -1,18 +1,70 @@
 """Summaries of runs for the pages that list many: those of ended runs are read once, those under way each time.
 
-Not here: what a summary is made of (`llm_core.workspace.runs`).
+Not here: what a summary is made of (`llm_core.workspace.runs`), the table (`run_table.py`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
+from llm_core.backend.environment import read_environment
+from llm_core.backend.run_groups import group_of
 from llm_core.workspace.job_record import JobRecord
+from llm_core.workspace.lineage import Lineage, read_lineage
 from llm_core.workspace.paths import Workspace
-from llm_core.workspace.runs import RunSummary, summarise_run
+from llm_core.workspace.run_notes import read_notes
+from llm_core.workspace.runs import RunSummary, run_folder, summarise_run
+
+ARCHIVED = "archived"
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run as the table of all runs knows it."""
+
+    summary: RunSummary
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    """What it was computed with; empty where that was not recorded."""
+    lineage: Lineage | None
+    """Where it was forked from."""
+    tags: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """Of the run."""
+        return self.summary.id
+
+    @property
+    def name(self) -> str:
+        """Of the run."""
+        return self.summary.name
+
+    @property
+    def group(self) -> str:
+        """The race, the sweep or the word that it belongs to; empty for none."""
+        return group_of(self.config)
+
+    @property
+    def seed(self) -> int | None:
+        """Where all chance started."""
+        seed = self.config.get("seed")
+        return seed if isinstance(seed, int) else None
+
+    @property
+    def data_hash(self) -> str:
+        """SHA-256 of its text; empty where it was not recorded."""
+        return str(self.environment.get("data_hash") or "")
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether it is kept out of the table."""
+        return ARCHIVED in self.tags
 
 
 def summaries_of(workspace: Workspace, records: Iterable[JobRecord]) -> list[RunSummary]:
@@ -23,6 +75,29 @@ def summaries_of(workspace: Workspace, records: Iterable[JobRecord]) -> list[Run
         else summarise_run(workspace, record)
         for record in records
     ]
+
+
+def listed_runs(workspace: Workspace, records: Iterable[JobRecord]) -> list[ListedRun]:
+    """One for each record, in their order."""
+    records = list(records)
+    listed: list[ListedRun] = []
+    for record, summary in zip(records, summaries_of(workspace, records), strict=True):
+        folder = run_folder(workspace, record.id)
+        if record.is_final:
+            environment, lineage = _facts(str(workspace.root), record.id, record.ended_at, workspace)
+        else:
+            environment, lineage = read_environment(folder), read_lineage(folder)
+        listed.append(ListedRun(summary, record.config, environment, lineage, read_notes(folder).tags))
+    return listed
+
+
+@st.cache_resource(max_entries=2_000, show_spinner=False)
+def _facts(
+    root: str, run_id: str, ended_at: float | None, _workspace: Workspace
+) -> tuple[dict[str, Any], Lineage | None]:
+    """What an ended run's folder says that changes no more."""
+    folder = run_folder(_workspace, run_id)
+    return read_environment(folder), read_lineage(folder)
 
 
 @st.cache_resource(max_entries=2_000, show_spinner=False)

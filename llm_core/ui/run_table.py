@@ -13,33 +13,43 @@ import pandas as pd
 import streamlit as st
 
 from llm_core.models.families import families
+from llm_core.ui.run_summaries import ARCHIVED, ListedRun
 from llm_core.ui.states import literal
-from llm_core.workspace.runs import RunSummary
 
 _ROW_PIXELS, _MOST_ROWS = 35, 14
+_HASH_CHARACTERS = 8
 
 
-def shown_runs(runs: Sequence[RunSummary]) -> list[RunSummary]:
-    """The runs that pass the filters above the table."""
+def shown_runs(runs: Sequence[ListedRun]) -> list[ListedRun]:
+    """The runs that pass the filters above the table. Those put away are seen only when they are asked for."""
+    groups = sorted({run.group for run in runs} - {""})
+    tags = sorted({tag for run in runs for tag in run.tags} - {ARCHIVED})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         wanted = st.text_input(
             "Filter",
             placeholder="part of a name, family or text",
-            width=320,
+            width=300,
             key="runs-filter",
             icon=":material/search:",
         )
-        states = st.multiselect("State", sorted({run.state for run in runs}), width=320, key="runs-states")
+        states = st.multiselect("State", sorted({run.summary.state for run in runs}), width=220, key="runs-states")
+        in_groups = st.multiselect("Group", groups, width=220, key="runs-groups") if groups else []
+        with_tags = st.multiselect("Tags", tags, width=220, key="runs-tags") if tags else []
+        put_away = sum(run.is_archived for run in runs)
+        sees_all = bool(put_away) and st.toggle(f"Archived ({put_away})", key="runs-archived")
     words = wanted.lower().split()
     return [
         run
         for run in runs
-        if (not states or run.state in states)
-        and all(word in f"{run.name} {run.kind} {run.dataset}".lower() for word in words)
+        if (sees_all or not run.is_archived)
+        and (not states or run.summary.state in states)
+        and (not in_groups or run.group in in_groups)
+        and set(with_tags) <= set(run.tags)
+        and all(word in _searched(run) for word in words)
     ]
 
 
-def runs_table(shown: Sequence[RunSummary], runs: Sequence[RunSummary]) -> list[RunSummary]:
+def runs_table(shown: Sequence[ListedRun], runs: Sequence[ListedRun]) -> list[ListedRun]:
     """The table; returns the ticked runs in its order and writes them into the link.
 
     Args:
@@ -57,8 +67,9 @@ def runs_table(shown: Sequence[RunSummary], runs: Sequence[RunSummary]) -> list[
     ticked = sorted({place[part] for part in asked if part in place})
     # The rows are ticked by their number, so another list of runs is another table.
     which = hashlib.sha256(",".join(run.id for run in shown).encode()).hexdigest()[:12]
+    frame = _frame(shown)
     event = st.dataframe(
-        _frame(shown),
+        frame,
         hide_index=True,
         height=_ROW_PIXELS * (min(len(shown), _MOST_ROWS) + 1) + 3,
         row_height=_ROW_PIXELS,
@@ -85,30 +96,44 @@ def _write_link(chosen: list[str], keep: list[str]) -> None:
             del st.query_params["run"]
 
 
-def _frame(runs: Sequence[RunSummary]) -> pd.DataFrame:
-    known = families()
+def _searched(run: ListedRun) -> str:
+    summary = run.summary
+    return " ".join((summary.name, summary.kind, summary.dataset, run.group, *run.tags)).lower()
+
+
+def _frame(runs: Sequence[ListedRun]) -> pd.DataFrame:
+    """The rows; columns that no run has anything for are left out."""
+    rows = [_row(run) for run in runs]
     return pd.DataFrame(
-        [
-            {
-                "name": run.name,
-                "state": run.state,
-                "family": known[run.kind].title if run.kind in known else run.kind,
-                "text": run.dataset,
-                "bits/byte": run.bits_per_byte,
-                "validation": run.val_loss if run.objective == "causal" else None,
-                "filled in": None if run.accuracy is None else 100 * run.accuracy,
-                "loss so far": run.sparkline,
-                "parameters": run.parameters,
-                "started": datetime.fromtimestamp(run.created_at, UTC),
-                "steps": run.steps,
-                "tokens/s": run.tokens_per_second,
-                "disk": run.size_bytes,
-            }
-            for run in runs
-        ]
+        rows, columns=[name for name in rows[0] if name not in _OPTIONAL or any(row[name] for row in rows)]
     )
 
 
+def _row(run: ListedRun) -> dict[str, object]:
+    known, summary = families(), run.summary
+    return {
+        "name": summary.name,
+        "state": summary.state,
+        "family": known[summary.kind].title if summary.kind in known else summary.kind,
+        "text": summary.dataset,
+        "bits/byte": summary.bits_per_byte,
+        "validation": summary.val_loss if summary.objective == "causal" else None,
+        "filled in": None if summary.accuracy is None else 100 * summary.accuracy,
+        "loss so far": summary.sparkline,
+        "parameters": summary.parameters,
+        "tokens/s": summary.tokens_per_second,
+        "time": summary.seconds,
+        "group": run.group or None,
+        "seed": run.seed,
+        "tags": [tag for tag in run.tags if tag != ARCHIVED],
+        "started": datetime.fromtimestamp(summary.created_at, UTC),
+        "steps": summary.steps,
+        "disk": summary.size_bytes,
+        "data": run.data_hash[:_HASH_CHARACTERS] or None,
+    }
+
+
+_OPTIONAL = ("filled in", "group", "tags", "data")
 _COLUMNS = {
     "name": st.column_config.TextColumn(pinned=True, width=150),
     "state": st.column_config.TextColumn(width=70),
@@ -119,8 +144,12 @@ _COLUMNS = {
     ),
     "loss so far": st.column_config.LineChartColumn(help="Training loss.", width="small"),
     "parameters": st.column_config.NumberColumn(format="compact"),
-    "steps": st.column_config.NumberColumn(format="localized"),
     "tokens/s": st.column_config.NumberColumn(format="compact"),
-    "disk": st.column_config.NumberColumn(format="bytes"),
+    "time": st.column_config.NumberColumn(format="%.0f s", help="Training time without pauses."),
+    "seed": st.column_config.NumberColumn(format="%d", width=70),
+    "tags": st.column_config.ListColumn(width="small"),
     "started": st.column_config.DatetimeColumn(format="distance"),
+    "steps": st.column_config.NumberColumn(format="localized"),
+    "disk": st.column_config.NumberColumn(format="bytes"),
+    "data": st.column_config.TextColumn(width=90, help="The beginning of the hash of its text."),
 }

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from llm_core.config.errors import UserError
 from llm_core.config.objective_words import objective_words
+from llm_core.workspace.freed_space import freed_bytes
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.json_files import write_json
 from llm_core.workspace.metrics_read import few_points, heartbeat, last_values, segments, surviving
@@ -132,7 +133,7 @@ def delete_run(workspace: Workspace, registry: Registry, run_id: str) -> int:
         Refused: it is running.
     """
     places = [safe_join(workspace.runs, run_id), safe_join(workspace.jobs, run_id)]
-    freed = sum(folder_bytes(place) for place in places)
+    freed = freed_bytes(places)
 
     def move_away() -> None:
         for place in places:

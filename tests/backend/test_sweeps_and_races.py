@@ -52,17 +52,11 @@ def test_a_grid_holds_every_combination_once(rates: list[float], batches: list[i
         with pytest.raises(UserError, match="Nothing varies"):
             plan_grid(BASE, axes)
         return
-    planned = plan_grid(BASE, axes, group="sweep x")
+    planned = plan_grid(BASE, axes)
     made = [(config.optimizer.learning_rate, config.training.batch_size) for config in planned]
     assert made == [(float(rate), batch) for rate in written for batch in batches]
-    assert len({config.name for config in planned}) == len(planned) and {config.group for config in planned} == {
-        "sweep x"
-    }
-    rest = {
-        path: value
-        for path, value in flatten(BASE).items()
-        if path not in (*(axis.path for axis in axes), "name", "group")
-    }
+    assert len({config.name for config in planned}) == len(planned)
+    rest = {path: value for path, value in flatten(BASE).items() if path not in (*(axis.path for axis in axes), "name")}
     assert all(rest.items() <= flatten(config).items() for config in planned), "nothing else has changed"
 
 
