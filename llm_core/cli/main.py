@@ -13,7 +13,18 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from llm_core.cli import control_verbs, dashboard, data_verbs, exchange_verbs, machine_verbs, model_verbs, run_verbs
+from llm_core.cli import (
+    archive_verbs,
+    control_verbs,
+    dashboard,
+    data_verbs,
+    exchange_verbs,
+    machine_verbs,
+    model_verbs,
+    note_verbs,
+    run_verbs,
+    sweep_verbs,
+)
 from llm_core.cli.output import DONE, FAILED, INTERRUPTED, WRONG_INPUT, print_json
 from llm_core.config.errors import UserError
 from llm_core.workspace.leases import LeaseLost
@@ -30,7 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     dashboard.add_arguments(parser)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
-    for module in (data_verbs, run_verbs, control_verbs, model_verbs, exchange_verbs, machine_verbs):
+    runs = (run_verbs, control_verbs, note_verbs, archive_verbs, sweep_verbs)
+    for module in (data_verbs, *runs, model_verbs, exchange_verbs, machine_verbs):
         module.add_verbs(verbs)
     return parser
 
