@@ -1,12 +1,12 @@
 """What lies below a run's chart: its samples over training, its events, its settings and its log.
 
-Not here: the chart (`live_plot.py`), the buttons (`run_head.py`).
+Not here: the chart (`run_charts.py`), the buttons (`run_controls.py`), notes and exports (`run_notes.py`, `run_exports.py`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import ParamSpec
@@ -17,24 +17,32 @@ import streamlit as st
 from llm_core.config.overrides import flatten
 from llm_core.config.run import RunConfig
 from llm_core.config.schema import describe_run
+from llm_core.text.known_words import known_share, known_words
+from llm_core.text.token_set import TokenSet, open_token_set
 from llm_core.ui.states import literal
 from llm_core.workspace.job_record import JobRecord
-from llm_core.workspace.metrics_read import events, samples
+from llm_core.workspace.metrics_read import Sample, events, samples
 from llm_core.workspace.runs import LOG
 
 Parameters = ParamSpec("Parameters")
 
 REFRESH_SECONDS = 3.0
 SHOWN_LOG_CHARACTERS = 20_000
+SEARCHED_LOG_BYTES = 4_000_000
+SHOWN_LINES = 400
 
 
-def show_samples(record: JobRecord, folder: Path) -> None:
-    """The text that the run wrote from its fixed beginnings, at each evaluation."""
-    _refreshed(record, _samples)(record.id, folder)
+def show_samples(record: JobRecord, folder: Path, tokens: TokenSet | None) -> None:
+    """The text that the run wrote from its fixed beginnings, at each evaluation.
+
+    Args:
+        tokens: the run's text, for the share of words that occur in it.
+    """
+    _refreshed(record, _samples)(record.id, folder, None if tokens is None else str(tokens.path))
 
 
 def show_events(record: JobRecord, folder: Path) -> None:
-    """Checkpoints, resumptions, warnings, newest first."""
+    """Checkpoints, changes, resumptions, warnings, newest first."""
     _refreshed(record, _events)(folder)
 
 
@@ -62,13 +70,14 @@ def _refreshed(record: JobRecord, show: Callable[Parameters, None]) -> Callable[
     return st.fragment(run_every=None if record.is_final else REFRESH_SECONDS)(show)
 
 
-def _samples(run_id: str, folder: Path) -> None:
+def _samples(run_id: str, folder: Path, token_folder: str | None) -> None:
     written = samples(folder)
     if not written:
         st.write("The first sample comes with the first evaluation.")
         return
     steps = sorted({sample.step for sample in written})
     chosen = _choose_step(run_id, steps)
+    known = _known(token_folder) if token_folder is not None else frozenset[str]()
     for sample in written:
         if sample.step != chosen:
             continue
@@ -80,6 +89,27 @@ def _samples(run_id: str, folder: Path) -> None:
         else:
             st.caption(f"After {sample.step:,} steps: what it was given, what it made of it, what it should have been")
             st.code(f"{sample.prompt}\n→ {sample.text}\n= {expected}", language=None, wrap_lines=True)
+    if line := spelling_words(written, known, chosen):
+        st.caption(line)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _known(token_folder: str) -> frozenset[str]:
+    return known_words(open_token_set(Path(token_folder)))
+
+
+def spelling_words(written: Sequence[Sample], known: frozenset[str], chosen: int) -> str:
+    """How many words of the samples occur in the text: at the first step, the chosen one and the newest."""
+    shares: dict[int, list[float]] = {}
+    for sample in written:
+        share = known_share(sample.text, known) if "expected" not in sample.data else None
+        if share is not None:
+            shares.setdefault(sample.step, []).append(share)
+    if not known or not shares:
+        return ""
+    told = sorted({min(shares), max(shares), *({chosen} & shares.keys())})
+    parts = [f"{100 * sum(shares[step]) / len(shares[step]):.0f} % after {step:,} steps" for step in told]
+    return f"Share of its words that occur in the text: {' · '.join(parts)}"
 
 
 def _choose_step(run_id: str, steps: list[int]) -> int:
@@ -102,18 +132,47 @@ def _events(folder: Path) -> None:
     if not happened:
         st.write("Nothing has happened yet.")
         return
-    newest_first = happened[::-1]
+    kinds = sorted({event.kind for event in happened})
+    wanted = st.pills(
+        "Kinds", kinds, format_func=_kind_words, selection_mode="multi", label_visibility="collapsed", key="event-kinds"
+    )
+    newest_first = [event for event in happened[::-1] if not wanted or event.kind in wanted]
     table = pd.DataFrame(
         {
             "when": [datetime.fromtimestamp(event.at).strftime("%H:%M:%S") for event in newest_first],
             "step": pd.Series([event.step for event in newest_first], dtype="Int64"),
+            "kind": [_kind_words(event.kind) for event in newest_first],
             "what": [event.message for event in newest_first],
         }
     )
     st.dataframe(table, hide_index=True)
 
 
+def _kind_words(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
 def _log(folder: Path) -> None:
-    log = folder / LOG
-    text = log.read_text(encoding="utf-8", errors="replace")[-SHOWN_LOG_CHARACTERS:] if log.exists() else ""
-    st.code(text or "The log is empty: nothing went wrong.", language=None, wrap_lines=True)
+    text = _end_of(folder / LOG)
+    if not text:
+        st.code("The log is empty: nothing went wrong.", language=None)
+        return
+    wanted = st.text_input("Search the log", placeholder="a word or a part of one", key="log-search").casefold()
+    if not wanted:
+        st.code(text[-SHOWN_LOG_CHARACTERS:], language=None, wrap_lines=True)
+        return
+    lines = text.splitlines()
+    found = [f"{number:>6}  {line}" for number, line in enumerate(lines, start=1) if wanted in line.casefold()]
+    st.caption(
+        f"{len(found):,} of {len(lines):,} lines" + (f", the last {SHOWN_LINES}" if len(found) > SHOWN_LINES else "")
+    )
+    st.code("\n".join(found[-SHOWN_LINES:]) or "No line has this in it.", language=None, wrap_lines=True)
+
+
+def _end_of(path: Path) -> str:
+    """The log, of a very long one its end."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - SEARCHED_LOG_BYTES))
+        return file.read().decode("utf-8", errors="replace")

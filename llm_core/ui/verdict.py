@@ -1,7 +1,8 @@
 """Is this loss normal? The levels to compare it with, and one sentence of figures.
 
 Levels are in nats per token: chance (ln V, every token equally likely), the unigram level (knowing only how often each token occurs,
-counted while the text was cut), and what n-gram models reach, once they are counted. Not here: drawing them (`live_plot.py`).
+counted while the text was cut), what n-gram models reach, once they are counted, and a text known by heart. Not here: drawing them
+(`live_plot.py`), what a curve does over time (`llm_core.training.health_rules`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from llm_core.ui.live_plot import Guide
 # Below this gap training and validation are told apart by noise alone.
 NOTABLE_GAP_NATS = 0.3
 SHOWN_ORDER = 3
+# Weights begin so small that every token is about equally likely (`llm_core.models.initialisation`).
+FIRST_LOSS_TOLERANCE_NATS = 0.05
+# A training loss below this share of what counting reaches comes from knowing the very text.
+BY_HEART_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,14 @@ def token_word(tokenizer_kind: str) -> str:
     return {"char": "character", "byte": "byte", "word": "word"}.get(tokenizer_kind, "token")
 
 
-def guides(levels: Levels, unit: str, objective: str = "causal") -> list[Guide]:
+def guides(levels: Levels, unit: str, objective: str = "causal", train_loss: float | None = None) -> list[Guide]:
     """The levels as lines in the unit of the chart: "nats", "perplexity" or "bits/byte".
 
     A hidden token can be guessed by its frequency as any other, but not by an n-gram, which sees one side; and an answer holds
     tokens that the text does not.
+
+    Args:
+        train_loss: in nats; once it has come far below what counting reaches, the level of a text known by heart is shown.
     """
     size = levels.vocabulary_size
     chance, unigram = (in_unit(nats, unit, levels) for nats in (levels.chance_nats, levels.unigram_nats))
@@ -75,7 +83,45 @@ def guides(levels: Levels, unit: str, objective: str = "causal") -> list[Guide]:
         for order, name in names.items():
             value = in_unit(levels.ngrams.nats[order], unit, levels)
             found.append({"value": value, "label": f"{name}: {three_digits(value)}"})
+    if train_loss is not None and is_by_heart(train_loss, levels):
+        value = in_unit(0.0, unit, levels)
+        found.append({"value": value, "label": f"the training text by heart: {three_digits(value)}"})
     return found
+
+
+def is_by_heart(train_loss: float, levels: Levels) -> bool:
+    """Whether the training text is known better than its language can be: the level of memorising then means something."""
+    counted = levels.unigram_nats if levels.ngrams is None else levels.ngrams.nats[levels.ngrams.best_order]
+    return train_loss < BY_HEART_SHARE * counted
+
+
+def first_loss_remark(first_loss: float | None, levels: Levels | None) -> str:
+    """What the loss before the first step says; empty where it is as expected or unknown.
+
+    Args:
+        first_loss: validation loss at step 0, of weights that nobody trained before.
+    """
+    if first_loss is None or levels is None or not math.isfinite(first_loss):
+        return ""
+    expected = levels.chance_nats
+    if abs(first_loss - expected) <= FIRST_LOSS_TOLERANCE_NATS:
+        return ""
+    figures = f"The first loss was {three_digits(first_loss)} instead of about ln {levels.vocabulary_size:,} = {three_digits(expected)}"
+    if first_loss > expected:
+        return f"{figures}: the fresh weights were sure of wrong tokens, so the first steps go into forgetting that."
+    return f"{figures}: these weights knew something of the text before the first step."
+
+
+def band_remark(loss: float, span: tuple[float, float] | None, num_runs: int) -> str:
+    """Where the loss stands among earlier runs after as many tokens; empty where none came so far."""
+    if span is None:
+        return ""
+    low, high = span
+    who = "An earlier run of this text" if num_runs == 1 else f"{num_runs} earlier runs of this text"
+    if num_runs == 1 or three_digits(low) == three_digits(high):
+        return f"{who} stood at {three_digits(low)} after as many tokens."
+    side = "within" if low <= loss <= high else "below" if loss < low else "above"
+    return f"{who} stood between {three_digits(low)} and {three_digits(high)} after as many tokens: this one is {side}."
 
 
 def in_unit(nats: float, unit: str, levels: Levels) -> float:

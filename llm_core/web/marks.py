@@ -65,7 +65,7 @@ def marks_of(
 
 def _written(run: RunCurves) -> list[_Mark]:
     marks: list[_Mark] = [
-        (event.step, event.kind, label_of(event), _is_given_up(event, run.segments))
+        (event.step, event.kind, label_of(event), is_given_up(event, run.segments))
         for event in run.events
         if event.step is not None
     ]
@@ -107,7 +107,7 @@ def label_of(event: Event) -> str:
     return label[:MARK_CHARACTERS]
 
 
-def _is_given_up(event: Event, segments: Sequence[Segment]) -> bool:
+def is_given_up(event: Event, segments: Sequence[Segment]) -> bool:
     """Whether the run later went on from before this event; a resume or a roll-back itself is part of the run as it went."""
     assert event.step is not None
     if event.kind in (RESUMED, "rolled_back"):

@@ -22,6 +22,8 @@ class StepValue:
 
     step: int
     value: float
+    tokens: int
+    """Trained on by then."""
 
 
 def values_near(workspace: Workspace, run_id: str, keys: Sequence[str], step: int) -> dict[str, StepValue]:
@@ -37,4 +39,4 @@ def _nearest(points: PointArrays, step: int) -> StepValue:
     right = min(int(np.searchsorted(points.step, step)), len(points) - 1)
     left = max(0, right - 1)
     index = left if step - points.step[left] < points.step[right] - step else right
-    return StepValue(int(points.step[index]), float(points.value[index]))
+    return StepValue(int(points.step[index]), float(points.value[index]), int(points.tokens[index]))

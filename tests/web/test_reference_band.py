@@ -19,7 +19,7 @@ from llm_core.workspace.paths import Workspace
 from llm_core.workspace.process_identity import this_process
 from llm_core.workspace.registry import Registry
 from llm_core.workspace.runs import run_folder
-from tests.web.live_run import LiveRun
+from tests.web.live_run import TOKENS_PER_STEP, LiveRun
 
 
 def finished(workspace: Workspace, registry: Registry, name: str, values: dict[int, float], *changes: str) -> JobRecord:
@@ -60,7 +60,7 @@ def test_a_value_is_looked_up_by_the_nearest_step(workspace: Workspace, live_run
     run = live_run("values")
     run.points("grad_norm", {10: 1.0, 20: 2.0, 30: 3.0})
     found = values_near(workspace, run.id, ["grad_norm", "mfu"], 24)
-    assert found == {"grad_norm": StepValue(20, 2.0)}
+    assert found == {"grad_norm": StepValue(20, 2.0, 20 * TOKENS_PER_STEP)}
     assert values_near(workspace, run.id, ["grad_norm"], 26)["grad_norm"].step == 30
     assert values_near(workspace, run.id, ["grad_norm"], 99)["grad_norm"].step == 30
     assert values_near(workspace, run.id, ["grad_norm"], 1)["grad_norm"].step == 10

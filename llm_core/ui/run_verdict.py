@@ -1,0 +1,93 @@
+"""The words under a run's chart: one sentence of figures, what the curve did, where earlier runs stood, what the rules of health saw.
+
+Shown anew every two seconds while the run is under way. Not here: the sentences (`verdict.py`), the notices (`health_notices.py`).
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from llm_core.backend.ngram_levels import read_levels
+from llm_core.ui.health_notices import show_health
+from llm_core.ui.run_view import RunView
+from llm_core.ui.states import literal
+from llm_core.ui.verdict import band_remark, filling_verdict, first_loss_remark, verdict
+from llm_core.web.step_values import values_near
+from llm_core.workspace.lineage import read_lineage
+from llm_core.workspace.metrics_read import events
+from llm_core.workspace.registry import Registry
+from llm_core.workspace.runs import RunSummary, summarise_run
+
+REFRESH_SECONDS = 2.0
+# As the chart draws them (`live_plot_picture.js`), in the order in which they are told.
+_MARKS = {
+    "checkpoint": "▲ checkpoint",
+    "changed": "■ a setting changed",
+    "paused": "⧗ paused",
+    "resumed": "◆ resumed",
+    "rolled_back": "◀ rolled back",
+    "forked": "▶ forked",
+    "health": "★ something to look at",
+    "diverged": "✕ not a number",
+}
+
+
+def show_verdict(view: RunView) -> None:
+    """The words of one run; the page runs anew when the n-gram levels have come."""
+    waits = _waits_for_levels(view)
+    show = st.fragment(run_every=REFRESH_SECONDS if waits or not view.record.is_final else None)(_show)
+    show(view)
+
+
+def sentences(view: RunView, summary: RunSummary) -> str:
+    """The verdict as one line of text, empty before the first measurement."""
+    if summary.val_loss is None:
+        return ""
+    if view.words.is_code_length:
+        figures = verdict(summary.val_loss, summary.train_loss, summary.bits_per_byte, view.levels)
+    else:
+        figures = filling_verdict(summary.val_loss, summary.accuracy, view.levels, view.words.kind)
+    return " ".join(part for part in (figures, _among_earlier(view, summary.val_loss), _first(view)) if part)
+
+
+def _show(view: RunView) -> None:
+    if _waits_for_levels(view) and view.tokens is not None and read_levels(view.tokens.path) is not None:
+        st.rerun()
+    with Registry(view.workspace) as registry:
+        summary = summarise_run(view.workspace, registry.get(view.record.id))
+    if line := sentences(view, summary):
+        st.markdown(literal(line))
+    if not view.is_counted:
+        show_health(view)
+        present = {event.kind for event in events(view.folder) if event.step is not None}
+        if marks := [words for kind, words in _MARKS.items() if kind in present]:
+            st.caption(
+                f"Marks along the chart: {' · '.join(marks)}. A setting is changed, a run forked and taken back above."
+            )
+
+
+def _waits_for_levels(view: RunView) -> bool:
+    return view.words.is_code_length and view.levels is not None and view.levels.ngrams is None
+
+
+def _among_earlier(view: RunView, val_loss: float) -> str:
+    """Where earlier runs stood after as many tokens as this one has seen at its last measurement."""
+    if view.band is None:
+        return ""
+    measured = last_measured_tokens(view)
+    return "" if measured is None else band_remark(val_loss, view.band.at(measured), len(view.band.names))
+
+
+def last_measured_tokens(view: RunView) -> int | None:
+    """Tokens trained on at the last evaluation."""
+    found = values_near(view.workspace, view.record.id, [view.words.validation_key], 2**62)
+    last = found.get(view.words.validation_key)
+    return None if last is None else last.tokens
+
+
+def _first(view: RunView) -> str:
+    """Only of weights that were drawn for this run: a fork goes on with others."""
+    if view.is_counted or read_lineage(view.folder) is not None:
+        return ""
+    found = values_near(view.workspace, view.record.id, [view.words.validation_key], 0).get(view.words.validation_key)
+    return first_loss_remark(found.value if found is not None and found.step == 0 else None, view.levels)
