@@ -184,7 +184,7 @@ def deliver(
     thread.join(seconds)
     if thread.is_alive():
         delivery.give_up()
-        raise _refused(f"{webhook.place} did not answer within {seconds:g} s", "The run itself is not touched by this")
+        raise _too_late(webhook, seconds)
     if delivery.problem is not None:
         raise delivery.problem
 
@@ -206,6 +206,8 @@ class _Delivery:
             self._post()
         except UserError as error:
             self.problem = error
+        except TimeoutError:
+            self.problem = _too_late(self._webhook, self._seconds)
         except (OSError, http.client.HTTPException, ValueError) as error:
             # The words of the fault may hold the address with its secret part.
             what = f"{self._webhook.place} could not be told ({type(error).__name__})"
@@ -309,3 +311,7 @@ def _names(entry: str, webhook: Webhook) -> bool:
 
 def _refused(what: str, remedy: str) -> UserError:
     return UserError(what, remedy=remedy)
+
+
+def _too_late(webhook: Webhook, seconds: float) -> UserError:
+    return _refused(f"{webhook.place} did not answer within {seconds:g} s", "The run itself is not touched by this")

@@ -14,10 +14,12 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from threading import Thread
 from types import FrameType
 
 from llm_core.backend.device_slots import assign_gpus, visible_gpus
 from llm_core.backend.launcher import start_worker
+from llm_core.backend.notices import tell_ending
 from llm_core.config.errors import UserError
 from llm_core.config.slots import Slots
 from llm_core.config.timing import Timing
@@ -126,7 +128,8 @@ class Supervisor:
         watched = self._watched.setdefault((record.id, token), _Watched())
         try:
             if owner is None or not owner.alive():
-                self._registry.requeue(record.id, token, "The worker process ended without a word.")
+                given_back = self._registry.requeue(record.id, token, "The worker process ended without a word.")
+                Thread(target=_tell, args=(given_back,), daemon=True).start()
                 return
         except LeaseLost:
             return  # the worker ended in order between our two looks
@@ -162,6 +165,12 @@ class Supervisor:
         watched.looked_at = now
         limit = self.timing.lease_seconds if watched.has_shown_life else self.timing.start_seconds
         return watched.silent_seconds > limit
+
+
+def _tell(record: JobRecord) -> None:
+    """A run that has lost its last worker tells its webhook as well, beside the supervisor's work."""
+    if told := tell_ending(record):
+        print(told, file=sys.stderr, flush=True)
 
 
 def run_supervisor(workspace: Workspace, timing: Timing, slots: Slots) -> int:

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Sequence
 
 from llm_core.backend.endings import CANCELLED, Cancelled, StopSignal, explain
+from llm_core.backend.notices import tell_ending
 from llm_core.backend.thread_waiting import thread_environment
 from llm_core.config.errors import Refused, UserError
 from llm_core.config.timing import Timing
@@ -43,7 +44,10 @@ def run_job(workspace: Workspace, record: JobRecord, timing: Timing, stop: StopS
     finally:
         restore()
     with Registry(workspace) as registry:
-        return registry.get(record.id)
+        record = registry.get(record.id)
+    if told := tell_ending(record):
+        print(told, file=sys.stderr, flush=True)
+    return record
 
 
 def _do(workspace: Workspace, record: JobRecord, token: str, stop: StopSignal, timing: Timing) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from llm_core.backend.endings import CANCELLED, Cancelled, StopSignal, explain
 from llm_core.backend.environment import record_environment
 from llm_core.backend.lease import Heartbeat
+from llm_core.backend.loggers.metrics_writer import open_metrics_writer
 from llm_core.backend.run_control import RunControl
 from llm_core.backend.run_progress import RunProgress
 from llm_core.backend.run_tokens import tokens_of_run
@@ -19,7 +20,7 @@ from llm_core.models.families import families
 from llm_core.workspace.checkpoints import remove_partial
 from llm_core.workspace.job_record import FAILED, STOPPED, JobRecord
 from llm_core.workspace.leases import LeaseLost
-from llm_core.workspace.metrics import MetricsWriter, seal_metrics
+from llm_core.workspace.metrics import seal_metrics
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
 from llm_core.workspace.runs import prepare_run_folder
@@ -30,7 +31,7 @@ def run_training(workspace: Workspace, record: JobRecord, token: str, stop: Stop
     folder = prepare_run_folder(workspace, record)
     config = config_from_dict(record.config)
     progress = RunProgress(phase="reading text")
-    with MetricsWriter(folder, token) as writer:
+    with open_metrics_writer(folder, token, record, config) as writer:
         heartbeat = Heartbeat(writer.heartbeat, progress.to_dict, timing)
         heartbeat.start()
         try:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from llm_core.backend.jobs import submit_run
 from llm_core.backend.loggers.background import LoggerThread
 from llm_core.backend.loggers.interface import Logger, RunFacts
 from llm_core.backend.loggers.metrics_writer import LoggedMetricsWriter
@@ -22,14 +23,18 @@ from llm_core.backend.loggers.registry import LOGGERS, LoggerKind, logger_proble
 from llm_core.backend.loggers.tensorboard_logger import TensorBoardLogger
 from llm_core.backend.loggers.wandb_logger import WandbLogger
 from llm_core.backend.readiness import check_readiness
+from llm_core.backend.worker import run_in_foreground
 from llm_core.config.logging import LoggingConfig
 from llm_core.config.run import RunConfig, load_config
+from llm_core.config.timing import Timing
 from llm_core.workspace.leases import LeaseLost
 from llm_core.workspace.metrics import MetricsWriter
 from llm_core.workspace.metrics_read import events, read_points
 from llm_core.workspace.paths import Workspace
+from llm_core.workspace.runs import run_folder
 from tests.backend.event_files import read_events, surviving_scalars
 from tests.backend.support import tiny, wait_for
+from tests.backend.webhook_server import OK, serving
 
 CONFIG = RunConfig(name="mine")
 
@@ -153,6 +158,29 @@ def test_tensorboard_files_hold_the_curve_and_a_resume_takes_back_what_it_replac
     assert settings["optimizer"]["learning_rate"] == 1e-3 and "logging" not in settings
     assert json.loads(str(texts["end"]))["state"] == "stopped"
     assert not [event for event in events(tmp_path) if event.kind == "logger"]
+
+
+def test_a_run_with_a_logger_is_the_run_without_and_its_webhook_hears_of_its_end(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    changes = ("training.max_steps=12", "training.eval_interval=6")
+    losses: list[dict[int, float]] = []
+    with serving(OK) as server:
+        place = f"127.0.0.1:{server.port}"
+        monkeypatch.setenv("GLASSBOX_WEBHOOK_HOSTS", place)
+        for extra in ((), ("logging.tensorboard=true", f"logging.webhook_url=http://{place}/s3cret")):
+            run = submit_run(workspace, tiny("lstm", *changes, *extra), foreground=True)
+            assert run_in_foreground(workspace, run.id, Timing.from_environment()).state == "finished"
+            points = read_points(run_folder(workspace, run.id), "train_loss")
+            losses.append(dict(zip(points.step.tolist(), points.value.tolist(), strict=True)))
+        (request,) = server.requests
+    assert json.loads(request.partition(b"\r\n\r\n")[2])["run_id"] == run.id
+    assert f"The webhook at {place} was told." in capfd.readouterr().err
+    assert losses[0] == losses[1] and len(losses[0]) == 12
+    folder = run_folder(workspace, run.id)
+    assert surviving_scalars(folder / "tensorboard", "train_loss") == pytest.approx(losses[1], rel=1e-6)
+    assert set(surviving_scalars(folder / "tensorboard", "val_loss")) == {0, 6, 12}
+    assert not (folder / "metrics.db-wal").exists(), "sealed as every run"
 
 
 def test_tensorboard_itself_reads_the_files(tmp_path: Path) -> None:

@@ -7,10 +7,8 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -24,74 +22,18 @@ from llm_core.backend.notices import (
     resolve_host,
     tell_ending,
 )
+from llm_core.backend.supervisor import Supervisor
 from llm_core.config.errors import UserError
 from llm_core.config.overrides import apply_overrides
 from llm_core.config.run import RunConfig
+from llm_core.config.slots import Slots
+from llm_core.config.timing import Timing
 from llm_core.workspace.job_record import JobRecord
-
-OK = b"HTTP/1.1 204 No Content\r\n\r\n"
-
-
-@dataclass
-class Server:
-    """Answers each connection with the same bytes, or, without any, holds it until it is closed."""
-
-    answer: bytes | None
-    tls: ssl.SSLContext | None = None
-    requests: list[bytes] = field(default_factory=list[bytes])
-    gone: threading.Event = field(default_factory=threading.Event)
-
-    def __post_init__(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        self._thread.join()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                plain, _ = self._listening.accept()
-            except OSError:
-                return
-            with suppress(OSError), plain:
-                client = plain if self.tls is None else self.tls.wrap_socket(plain, server_side=True)
-                with client:
-                    self._talk(client)
-
-    def _talk(self, client: socket.socket) -> None:
-        request = b""
-        while b"\r\n\r\n" not in request or len(request.partition(b"\r\n\r\n")[2]) < _length(request):
-            part = client.recv(65536)
-            if not part:
-                break
-            request += part
-        self.requests.append(request)
-        if self.answer is None:
-            client.recv(1)
-            self.gone.set()
-            return
-        with suppress(OSError):
-            client.sendall(self.answer)
-
-
-def _length(request: bytes) -> int:
-    head = request.lower().partition(b"content-length: ")[2]
-    return int(head.partition(b"\r\n")[0] or 0)
-
-
-@contextmanager
-def serving(answer: bytes | None, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
-    server = Server(answer, tls)
-    try:
-        yield server
-    finally:
-        server.close()
+from llm_core.workspace.paths import Workspace
+from llm_core.workspace.process_identity import identify
+from llm_core.workspace.registry import Registry
+from tests.backend.support import wait_for
+from tests.backend.webhook_server import OK, serving
 
 
 def ended(url: str, name: str = "tiny", state: str = "diverged") -> JobRecord:
@@ -126,6 +68,24 @@ def test_an_ended_run_is_told_once_and_the_log_does_not_name_the_secret_path() -
             assert tell_ending(ended("", state=state), environment=environment) == ""
         assert tell_ending(ended(""), environment={}) == ""
         assert len(server.requests) == 1
+
+
+def test_a_run_whose_worker_is_lost_for_good_is_told_of_as_well(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(OK) as server, Registry(workspace) as registry:
+        place = f"127.0.0.1:{server.port}"
+        monkeypatch.setenv("GLASSBOX_WEBHOOK_HOSTS", place)
+        config = ended(f"http://{place}/").config
+        run = registry.add("train", "lost", config, foreground=True)
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        owner = identify(child.pid)
+        assert owner is not None and registry.claim(owner, ("train",), run.id) is not None
+        child.communicate(b"\n")
+        Supervisor(registry, Timing(), Slots()).look()
+        assert registry.get(run.id).state == "failed"
+        wait_for("the webhook", lambda: server.requests)
+        assert b'"state": "failed"' in server.requests[0]
 
 
 REFUSED = [
