@@ -27,6 +27,8 @@ from llm_core.workspace.paths import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "0123456789abcdef" * 4
+PASSWORD = "correct horse"
+BEARER = "a-key-of-somebody"
 LISTS = {
     "GLASSBOX_TRAINER_EMAILS": "ada@example.org, Both@Example.org",
     "GLASSBOX_ALLOWED_EMAILS": "bob@example.org,both@example.org",
@@ -163,12 +165,23 @@ def test_a_listed_account_comes_in_and_another_sees_nothing(tmp_path: Path) -> N
         f'[auth]\nredirect_uri = "{here}/oauth2callback"\ncookie_secret = "{SECRET}"\nclient_id = "{CLIENT}"\n'
         f'client_secret = "x"\nserver_metadata_url = "{provider.url}/.well-known/openid-configuration"\n'
     )
-    environment = {**os.environ, **LISTS, "GLASSBOX_HOME": str(tmp_path / "home"), "GLASSBOX_IDLE_SECONDS": "1"}
+    environment = {
+        **os.environ,
+        **LISTS,
+        "GLASSBOX_PASSWORD": PASSWORD,
+        "GLASSBOX_HOME": str(tmp_path / "home"),
+        "GLASSBOX_IDLE_SECONDS": "1",
+    }
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(port)]
     log = (tmp_path / "server.log").open("wb")
     server = subprocess.Popen([*command, "--secrets.files", str(secrets)], env=environment, stdout=log, stderr=log)
     try:
         wait_for_health(server, here, tmp_path / "server.log")
+        with httpx2.Client(base_url=here, follow_redirects=True) as browser:
+            look_around(browser, 401)
+            browser.post("/sign-in", data={"password": "wrong word"})
+            assert browser.post("/sign-in", data={"password": PASSWORD}).url.path == "/"
+            look_around(browser, 200)
         for claims, status, words in [
             ({"email": "ada@example.org", "email_verified": True}, 200, ""),
             ({"email": "eve@example.org", "email_verified": True}, 401, "is not on the list"),
@@ -197,28 +210,39 @@ def test_a_listed_account_comes_in_and_another_sees_nothing(tmp_path: Path) -> N
         log.close()
         provider.close()
     said = (tmp_path / "server.log").read_text()
-    assert SECRET not in said and "id_token" not in said
+    for secret in (SECRET, PASSWORD, "wrong word", BEARER, "id_token", "code-0", "_streamlit_user", "glassbox-"):
+        assert secret not in said, secret
 
 
 HTML = {"Accept": "text/html"}
+API = ("/api/status", "/api/runs/x/series?keys=a", "/api/runs/x/heartbeat", "/api/generations/x", "/api/y")
 PAGES = ("", "data", "tokenizer", "train", "monitor", "runs", "attention", "playground")
 
 
 def look_around(browser: httpx2.Client, status: int) -> None:
     """Every page, the API and the WebSocket answer alike."""
     for page in PAGES:
-        arrived = browser.get(f"/{page}", headers=HTML)
+        arrived = browser.get(f"/{page}?token={BEARER}", headers={**HTML, "Authorization": f"Bearer {BEARER}"})
         assert (arrived.url.path == "/sign-in") is (status != 200), page
-    assert browser.get("/api/status").status_code == status
+        assert browser.get(f"/{page}", headers={"Host": "evil.test"}).status_code == 403
+    for address in API:
+        response = browser.get(address)
+        assert (response.status_code == 401) is (status != 200), address
+        assert status == 200 or response.json()["error"]["what"] == "Sign in first"
     assert opens_socket(browser) is (status == 200)
+    assert not opens_socket(browser, host="evil.test")
 
 
-def opens_socket(browser: httpx2.Client) -> bool:
+def opens_socket(browser: httpx2.Client, host: str = "") -> bool:
     """Whether the server agrees to a WebSocket."""
     here = browser.base_url
     cookies = "; ".join(f"{item.name}={item.value}" for item in browser.cookies.jar)
     lines = [
-        *("GET /_stcore/stream HTTP/1.1", f"Host: {here.host}:{here.port}", f"Origin: http://{here.host}:{here.port}"),
+        *(
+            "GET /_stcore/stream HTTP/1.1",
+            f"Host: {host or here.host}:{here.port}",
+            f"Origin: http://{here.host}:{here.port}",
+        ),
         *("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"),
         *("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", f"Cookie: {cookies}"),
     ]
