@@ -18,6 +18,7 @@ _INK = {False: "#1F2328", True: "#E6E4DE"}
 _GRID = {False: "#DDD9CF", True: "#33383D"}
 _BAND_OPACITY = {False: 0.18, True: 0.3}
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87F00", "#56B4E9")
+_LONG = 100_000  # from here on ticks are written 200k, 1M
 _DASHES = ("solid", "dash", "dot")
 
 
@@ -58,8 +59,14 @@ def group_bands(bands: Sequence[Band], *, x_title: str, y_title: str, dark: bool
                 hovertemplate=f"%{{y:.4~g}}<extra>{name}</extra>",
             )
         )
+    longest = max((float(np.max(band.x)) for band in bands if len(np.asarray(band.x))), default=0.0)
     figure.update_xaxes(
-        title=plotly_text(x_title), showgrid=False, zeroline=False, rangemode="tozero", tickformat=",", automargin=True
+        title=plotly_text(x_title),
+        showgrid=False,
+        zeroline=False,
+        rangemode="tozero",
+        tickformat="~s" if longest >= _LONG else ",",
+        automargin=True,
     )
     figure.update_yaxes(title=plotly_text(y_title), gridcolor=_GRID[dark], zeroline=False, automargin=True)
     return figure.update_layout(
