@@ -79,7 +79,8 @@ def show_overlay(workspace: Workspace, runs: Sequence[ListedRun]) -> None:
             by = st.selectbox(
                 "Group by", list(choices), format_func=choices.__getitem__, width=240, key=f"runs-by-{len(runs)}"
             )
-    curve = curves[title]
+    # Other runs may have other curves than those among which this one was chosen.
+    curve = curves.get(title) or next(iter(curves.values()))
     if by == _NOT_GROUPED:
         _lay_over(runs, curve, x)
     else:
