@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from llm_core.backend.jobs import submit_run
+from llm_core.backend.model_cache import ModelCache
+from llm_core.backend.step_batch import step_batch
 from llm_core.backend.worker import run_in_foreground
 from llm_core.config.timing import Timing
 from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.library import import_corpus
 from llm_core.text.tokens import find_tokens
 from llm_core.workspace.job_record import JobRecord
+from llm_core.workspace.lineage import Lineage, read_lineage
+from llm_core.workspace.metrics import MetricsWriter
 from llm_core.workspace.metrics_read import samples
 from llm_core.workspace.paths import Workspace, open_workspace
 from llm_core.workspace.process_identity import this_process
@@ -43,11 +50,12 @@ def workspace(home: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return open_workspace(home)
 
 
-def open_monitor(run: str) -> AppTest:
+def open_monitor(run: str, **query: str) -> AppTest:
     app = AppTest.from_file(str(MAIN), default_timeout=60)
     app.run()
     app.switch_page("monitor.py")
-    app.query_params["run"] = run
+    for name, value in {"run": run, **query}.items():
+        app.query_params[name] = value
     app.run()
     assert not app.exception, app.exception
     return app
@@ -79,6 +87,110 @@ def test_a_finished_run_shows_its_figures_its_samples_and_what_to_do_next(worksp
         assert [job.config for job in registry.jobs("ngram")] == [{"tokens": tokens.key}], (
             "what counting reaches is counted"
         )
+
+
+def plotted(app: AppTest) -> list[dict[str, Any]]:
+    """What the charts of the page are told."""
+    found = [json.loads(element.proto.json) for element in app.get("bidi_component")]
+    return [data for data in found if "plotly" in data]
+
+
+def test_every_curve_has_its_axis_its_colours_and_a_line_that_says_what_good_is(workspace: Workspace) -> None:
+    app = open_monitor("done")
+    (loss,) = plotted(app)
+    assert loss["picks"] and "Click a point or a mark" in words(app)
+    app.segmented_control(key="axis").set_value("epochs").run()
+    (loss,) = plotted(app)
+    tokens = find_tokens(workspace, tiny("lstm", "data.context_length=32").data)
+    assert tokens is not None
+    assert loss["axis"] == "epochs" and loss["runs"][0]["scale"] == 1 / tokens.meta.train_tokens
+
+    app.segmented_control(key="curve").set_value("Layers").run()
+    (layers,) = plotted(app)
+    parts = ["embedding", "layer 0", "layer 1", "head"]
+    assert list(layers["labels"].values()) == parts and layers["log"] and layers["decades"]
+    assert layers["keys"] == [f"update_ratio/{part}" for part in parts] and len(layers["colors"]) == 4
+    assert layers["guides"][0]["value"] == 0.001 and "About 0\\.001 is healthy" in words(app)
+    app.segmented_control(key="layer-measure").set_value("gradient_norm").run()
+    assert plotted(app)[0]["keys"][0] == "gradient_norm/embedding" and "vanishing" in words(app)
+
+    app.segmented_control(key="curve").set_value("Device").run()
+    assert not plotted(app) and "measured nothing of this kind" in words(app), "the run was over before the first look"
+    with Registry(workspace) as registry:
+        folder = run_folder(workspace, registry.find("done").id)
+    with MetricsWriter(folder, "000098-x") as writer:
+        for key, value in (("cpu_percent", 93.0), ("memory_bytes", 6e8), ("disk_free_bytes", 2e10)):
+            writer.point(f"device/{key}", 40, 40 * 128, 1.0, value)
+    app.run()
+    assert [data["keys"] for data in plotted(app)] == [
+        ["device/cpu_percent"],
+        ["device/memory_bytes"],
+        ["device/disk_free_bytes"],
+    ]
+    assert plotted(app)[1]["y_suffix"] == "B"
+
+
+def test_a_step_of_the_link_is_shown_with_its_batch(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The same answer without the process that gives it, which has tests of its own.
+    answer = lambda client, run_id, step: step_batch(workspace, ModelCache(workspace), run_id, step)  # noqa: E731
+    monkeypatch.setattr("llm_core.ui.step_view.InferenceClient.step_batch", answer)
+    app = open_monitor("done", step="21")
+    assert [title.value for title in app.subheader] == ["Step 21"] and plotted(app)[0]["picked"] == 21
+    said = words(app).replace("\\", "")
+    assert "Scored by the checkpoint at step 20, without dropout: mean loss" in said
+    assert "learning rate" in said and "The parts of the network" in said
+    rows = app.selectbox[-1]
+    assert len(rows.options) == 4 and rows.options[0].endswith("nats per token")
+    shown = [json.loads(element.proto.json) for element in app.get("bidi_component")][-1]
+    assert len(shown["tokens"]) == 33 and all(0 < token["p"] <= 1 for token in shown["tokens"][1:])
+    assert list(app.dataframe[0].value["part"]) == ["embedding", "layer 0", "layer 1", "head"]
+    app.button(key="close-step").click().run()
+    assert not app.subheader and "step" not in app.query_params
+    assert "There is no step 99 in this run" in open_monitor("done", step="99").warning[0].value.replace("\\", "")
+
+
+def test_a_notice_says_what_it_saw_and_forks_with_one_click(workspace: Workspace) -> None:
+    with Registry(workspace) as registry:
+        record = registry.find("done")
+    rate = record.config["optimizer"]["learning_rate"]
+    data = {
+        "rule": "loss_spike",
+        "severity": "problem",
+        "saw": "The loss rose from 2.1 to *7.4*.",
+        "means": "Usually the learning rate is too high.",
+        "advice": "Go on from before it.",
+        "action": {"kind": "fork", "step": 20, "set": {"optimizer.learning_rate": rate / 3}},
+    }
+    with MetricsWriter(run_folder(workspace, record.id), "000099-x") as writer:
+        writer.event("health", "An older one.", step=10, data={**data, "saw": "An older one."})
+        writer.event("health", "The loss rose.", step=30, data=data)
+    app = open_monitor("done")
+    said = words(app)
+    assert r"Step 30\: The loss rose from 2\.1 to \*7\.4\*\." in said and "An older one" not in said
+    assert "★ something to look at" in said
+    (button,) = [button for button in app.button if button.label.startswith("Fork from")]
+    assert button.label == "Fork from step 20 with the learning rate divided by 3"
+    button.click().run()
+    with Registry(workspace) as registry:
+        made = registry.find("done-fork")
+        registry.cancel(made.id)
+    assert made.config["optimizer"]["learning_rate"] == pytest.approx(rate / 3)
+    assert read_lineage(run_folder(workspace, made.id)) == Lineage(record.id, "done", 20)
+
+
+def test_words_are_counted_events_sorted_and_the_log_searched(workspace: Workspace) -> None:
+    with Registry(workspace) as registry:
+        folder = run_folder(workspace, registry.find("done").id)
+    (folder / "log.txt").write_text("first line\nWARNING: a slow step\nlast line\n", encoding="utf-8")
+    app = open_monitor("done")
+    assert re.search(
+        r"Share of its words that occur in the text: \d+ % after 0 steps · \d+ % after 40 steps", words(app)
+    )
+    events = next(table.value for table in app.dataframe if "kind" in table.value)
+    assert {"checkpoint", "state"} <= set(events["kind"])
+    app.text_input(key="log-search").set_value("slow").run()
+    assert "1 of 3 lines" in words(app)
+    assert any(code.value.strip() == "2  WARNING: a slow step" for code in app.code)
 
 
 def test_an_older_sample_stays_chosen(workspace: Workspace) -> None:
