@@ -9,7 +9,9 @@ import ssl
 import subprocess
 import sys
 import threading
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,11 +40,10 @@ from tests.backend.webhook_server import OK, serving
 
 def ended(url: str, name: str = "tiny", state: str = "diverged") -> JobRecord:
     config = apply_overrides(RunConfig(), [f"logging.webhook_url={url}"]).model_dump(mode="json")
-    result = {"steps": 12, "val_loss": float("nan")}
-    return JobRecord(
-        *("id1", "train", name, state, "The loss of step 12 is not a finite number.", "Lower the rate.", config),
-        *(0.0, 1.0, 2.0, 1, 3, None, None, result, "#000000", "solid", False),
-    )
+    values: dict[str, Any] = dict.fromkeys(field.name for field in fields(JobRecord))
+    values |= {"id": "id1", "kind": "train", "name": name, "state": state, "config": config}
+    values |= {"reason": "The loss of step 12 is not a finite number.", "remedy": "Lower the rate."}
+    return JobRecord(**values | {"result": {"steps": 12, "val_loss": float("nan")}})
 
 
 def test_an_ended_run_is_told_once_and_the_log_does_not_name_the_secret_path() -> None:
