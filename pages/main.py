@@ -94,6 +94,8 @@ def logo() -> None:
 @st.fragment(run_every=REFRESH_SECONDS)
 def living_frame() -> None:
     """What changes while the page stays: the status, and the wordmark, because a change of theme runs no page."""
+    if current_role() is None:
+        st.rerun()  # the session ended while the page stood open: nothing of it stays
     logo()
     status_block()
 

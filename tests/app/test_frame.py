@@ -80,6 +80,14 @@ def test_without_a_session_no_page_runs(frame: AppTest, monkeypatch: pytest.Monk
     assert not frame.sidebar.caption
 
 
+def test_a_page_that_stands_open_goes_with_its_session(frame: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    roles = iter(["viewer", None, None])
+    monkeypatch.setattr("llm_core.ui.guards.current_role", lambda: next(roles))
+    frame.run()
+    assert not frame.exception
+    assert [title.value for title in frame.title] == ["Signed out"]
+
+
 def test_an_error_for_people_is_shown_with_its_remedy(frame: AppTest, tmp_path: Path) -> None:
     text = "from llm_core.config.errors import Refused\nraise Refused('Not *now*', remedy='Wait')\n"
     (tmp_path / "pages" / "home.py").write_text(text, encoding="utf-8")
