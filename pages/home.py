@@ -6,12 +6,13 @@ from llm_core.backend.estimates import estimate_run
 from llm_core.config.presets import find_preset
 from llm_core.quantities import large
 from llm_core.ui.launch import new_intention, start_and_watch, train_from_code
+from llm_core.ui.queue_view import show_queue
 from llm_core.ui.run_rows import ended_run_row, running_run_row
 from llm_core.ui.run_summaries import summaries_of
 from llm_core.ui.states import page_head
 from llm_core.ui.status import status_line
 from llm_core.ui.train_card import show_network
-from llm_core.workspace.job_record import FINAL, HELD, PAUSED, QUEUED
+from llm_core.workspace.job_record import FINAL, HELD, PAUSED
 from llm_core.workspace.paths import Workspace, open_workspace
 from llm_core.workspace.registry import Registry
 
@@ -64,13 +65,12 @@ def minutes_in_words(seconds: float) -> str:
 
 @st.fragment(run_every=2.0)
 def now() -> None:
-    """Runs that are under way, paused or waiting."""
+    """Runs that are under way or paused."""
     with Registry(workspace) as registry:
-        records = registry.jobs("train", HELD | {QUEUED, PAUSED})
+        records = registry.jobs("train", HELD | {PAUSED})
     if not records:
         st.caption("Nothing is running.")
-    order = [*HELD, PAUSED, QUEUED]
-    records.sort(key=lambda record: (order.index(record.state), record.created_at))
+    records.sort(key=lambda record: (record.state == PAUSED, record.created_at))
     for run in summaries_of(workspace, records):
         running_run_row(run)
 
@@ -79,6 +79,7 @@ with st.container(border=True, key="start-here"):
     start_here(workspace)
 st.subheader("Now")
 now()
+show_queue(workspace)
 with Registry(workspace) as registry:
     ended = registry.jobs("train", FINAL)
 st.subheader("Recent")

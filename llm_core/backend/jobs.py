@@ -19,7 +19,7 @@ from llm_core.workspace.checkpoints import list_checkpoints
 from llm_core.workspace.job_progress import request_cancel
 from llm_core.workspace.job_record import PAUSED, QUEUED, JobRecord
 from llm_core.workspace.paths import Workspace
-from llm_core.workspace.registry import Registry
+from llm_core.workspace.registry import Registry, check_editable
 from llm_core.workspace.runs import delete_run as delete_run_files
 from llm_core.workspace.runs import run_folder
 
@@ -99,13 +99,21 @@ def edit_queued_run(workspace: Workspace, run_id: str, config: RunConfig) -> Job
     problems = check_readiness(workspace, config).blocking
     if problems:
         raise blocking_error(problems)
-    if list_checkpoints(run_folder(workspace, run_id)):
-        remedy = "Cancel it and fork again, with the changes"
-        raise Refused("It goes on from a checkpoint, whose settings it keeps", value=run_id, remedy=remedy)
+    require_editable(workspace, run_id)
     with Registry(workspace) as registry:
         name = config.name or registry.get(run_id).name
         values = config.model_copy(update={"name": name}).model_dump(mode="json")
         return registry.edit_queued(run_id, values)
+
+
+def require_editable(workspace: Workspace, run_id: str) -> None:
+    """Raise Refused for a run whose settings cannot be changed in the queue: it does not wait, or it goes on from something."""
+    with Registry(workspace) as registry:
+        record = registry.get(run_id)
+    check_editable(record)
+    if list_checkpoints(run_folder(workspace, run_id)):
+        remedy = "Cancel it and fork again, with the changes"
+        raise Refused("It goes on from a checkpoint, whose settings it keeps", value=record.name, remedy=remedy)
 
 
 def resume_run(workspace: Workspace, run_id: str, *, foreground: bool = False) -> JobRecord:

@@ -12,6 +12,7 @@ from typing import Any
 from llm_core.cli.output import print_json, print_table
 from llm_core.cli.run_verbs import add_config_arguments, read_config
 from llm_core.config.errors import UserError
+from llm_core.config.slots import Slots
 from llm_core.config.timing import Timing
 from llm_core.quantities import duration, size
 from llm_core.workspace.paths import open_workspace
@@ -132,4 +133,4 @@ def run_supervisor_here(options: argparse.Namespace) -> int:
     """Hand out jobs until nothing is left to do."""
     from llm_core.backend.supervisor import run_supervisor
 
-    return run_supervisor(open_workspace(options.workspace), Timing.from_environment())
+    return run_supervisor(open_workspace(options.workspace), Timing.from_environment(), Slots.from_environment())

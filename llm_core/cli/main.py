@@ -22,6 +22,7 @@ from llm_core.cli import (
     machine_verbs,
     model_verbs,
     note_verbs,
+    queue_verbs,
     run_verbs,
     sweep_verbs,
 )
@@ -41,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     dashboard.add_arguments(parser)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
-    runs = (run_verbs, control_verbs, note_verbs, archive_verbs, sweep_verbs)
+    runs = (run_verbs, control_verbs, queue_verbs, note_verbs, archive_verbs, sweep_verbs)
     for module in (data_verbs, *runs, model_verbs, exchange_verbs, machine_verbs):
         module.add_verbs(verbs)
     return parser

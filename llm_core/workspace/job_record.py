@@ -49,6 +49,7 @@ class JobRecord:
     remedy: str
     config: dict[str, Any]
     created_at: float
+    queued_at: float
     started_at: float | None
     ended_at: float | None
     attempts: int

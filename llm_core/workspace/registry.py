@@ -373,10 +373,7 @@ class Registry(RegistryConnection):
         """
         with self._writing() as connection:
             record = get_record(connection, job_id)
-            _still_waiting(record)
-            if record.started_at is not None:
-                remedy = "Fork it from one of its checkpoints, with the changes"
-                raise Refused("It has begun already and goes on with its settings", value=record.name, remedy=remedy)
+            check_editable(record)
             name = str(config.get("name") or record.name)
             check_name(name)
             if name != record.name:
@@ -443,6 +440,14 @@ class Registry(RegistryConnection):
         except BaseException:
             shutil.rmtree(safe_join(self.workspace.runs, job_id), ignore_errors=True)
             raise
+
+
+def check_editable(record: JobRecord) -> None:
+    """Raise Refused for a job whose settings cannot be changed: it does not wait, or it was begun with them."""
+    _still_waiting(record)
+    if record.started_at is not None:
+        remedy = "Fork it from one of its checkpoints, with the changes"
+        raise Refused("It has begun already and goes on with its settings", value=record.name, remedy=remedy)
 
 
 def _still_waiting(record: JobRecord) -> None:

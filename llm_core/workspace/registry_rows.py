@@ -70,6 +70,7 @@ def record_from_row(row: sqlite3.Row) -> JobRecord:
         remedy=row["remedy"],
         config=json.loads(row["config"]),
         created_at=row["created_at"],
+        queued_at=row["queued_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         attempts=row["attempts"],

@@ -81,7 +81,8 @@ def test_what_runs_and_waits_is_shown_with_its_share_and_time_left(workspace: Wo
         writer.heartbeat({"step": 620, "max_steps": 1000, "eta_seconds": 31.2, "phase": "training"})
     app = open_home()
     progress = [bar.proto.text.replace("\\", "") for bar in app.main.get("progress")]
-    assert progress == ["step 620 of 1,000 · 0:31 left", "waiting in the queue"]
+    assert progress == ["step 620 of 1,000 · 0:31 left"]
+    assert "1 run waits in the queue" in texts(app) and "1. **next**" in texts(app)
     assert r"**bold \*run\***" in "\n".join(element.value for element in app.markdown)
 
 
