@@ -17,10 +17,10 @@ import pytest
 
 from llm_core.backend.inference_client import InferenceClient
 from llm_core.web.access import SAFE_METHODS
-from llm_core.web.roles import TRAINER, VIEWER
 from llm_core.web.api import METHODS, Api
 from llm_core.web.device_sampler import shared_sampler
 from llm_core.web.permissions import ACTIONS, ROUTE_ACTIONS, is_allowed
+from llm_core.web.roles import TRAINER, VIEWER
 from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.registry import Registry
 
@@ -32,8 +32,18 @@ CHANGES: dict[str, set[str]] = {
     "backend.jobs.submit_job": set(),  # pages go through the functions that check first
     "backend.jobs.submit_probe": {"measure"},
     "backend.jobs.stop_job": {"stop-run", "cancel-job"},
+    "backend.jobs.edit_queued_run": {"edit-queued"},
     "backend.jobs.resume_run": {"resume-run"},
     "backend.jobs.delete_run": {"delete-run"},
+    "backend.run_commands.pause_run": {"pause-run"},
+    "backend.run_commands.stop_run": {"stop-run"},
+    "backend.run_commands.checkpoint_run": {"checkpoint-run"},
+    "backend.run_commands.sample_run": {"sample-run"},
+    "backend.run_commands.change_run": {"change-run"},
+    "backend.run_commands.fork_run": {"fork-run"},
+    "backend.run_commands.roll_back_run": {"roll-back-run"},
+    "backend.run_commands.resume_with": {"resume-run", "change-run"},
+    "backend.run_import.import_run": {"import-run"},
     "backend.race.submit_race": {"race"},
     "backend.sweeps.submit_sweep": {"sweep"},
     "backend.group_submission.submit_group": set(),
@@ -65,6 +75,14 @@ CHANGES: dict[str, set[str]] = {
     "workspace.commands.append_command": set(),
     "workspace.job_progress.request_cancel": set(),
     "workspace.job_progress.write_progress": set(),
+    "workspace.checkpoints.write_checkpoint": set(),
+    "workspace.checkpoints.pin_checkpoint": set(),
+    "workspace.checkpoints.remove_after": set(),
+    "workspace.checkpoints.remove_checkpoint": set(),
+    "workspace.checkpoints.remove_partial": set(),
+    "workspace.checkpoints.set_aside_after": set(),
+    "workspace.checkpoints.thin_checkpoints": set(),
+    "workspace.lineage.write_lineage": set(),
     "workspace.run_notes.change_notes": {"edit-notes"},
     "workspace.runs.delete_run": set(),
     "workspace.runs.prepare_run_folder": set(),
@@ -72,9 +90,14 @@ CHANGES: dict[str, set[str]] = {
     "InferenceClient.stop_generation": {"generate", "stop-generation"},
     "Registry.rename": {"rename-run"},
     "Registry.cancel": {"cancel-job", "stop-run"},
+    "Registry.move_in_queue": {"move-queued"},
+    "Registry.move_to_front": {"move-queued"},
 }
 # Functions of the same modules that change nothing that anybody would miss.
 READINGS = {
+    "backend.jobs.require_editable",
+    "backend.run_commands.answer_to",
+    "backend.run_commands.present_config",
     "backend.race.plan_race",
     "backend.race.possible_entrants",
     "backend.sweeps.plan_grid",
@@ -108,20 +131,51 @@ READINGS = {
     "workspace.job_progress.job_folder",
     "workspace.job_progress.read_progress",
     "workspace.job_progress.is_cancelled",
+    "workspace.checkpoints.checkpoint_path",
+    "workspace.checkpoints.find_checkpoint",
+    "workspace.checkpoints.list_checkpoints",
+    "workspace.checkpoints.newest_valid",
+    "workspace.checkpoints.verify_checkpoint",
+    "workspace.lineage.read_lineage",
     "workspace.run_notes.read_notes",
     "workspace.runs.run_folder",
     "workspace.runs.summarise_run",
     "workspace.runs.folder_bytes",
 }
+# Modules that pages may use as they like: nothing in them changes what somebody has made.
+READING_MODULES = {
+    *("backend.environment", "backend.estimates", "backend.generation_files", "backend.inference_client"),
+    *("backend.mean_curves", "backend.readiness", "backend.run_groups", "backend.run_report", "backend.points_csv"),
+    *(
+        "text.bpe_lesson",
+        "text.bpe_trainer",
+        "text.cleaning",
+        "text.cutting",
+        "text.dataset_record",
+        "text.hidden_places",
+    ),
+    *("text.import_roots", "text.known_words", "text.pair_preview", "text.pairs", "text.progress", "text.sources"),
+    *("text.split_preview", "text.splits", "text.statistics", "text.table_columns", "text.token_set"),
+    *("text.token_statistics", "text.tokenizer_interface", "text.tokenizer_names", "text.tokenizers", "text.tokens"),
+    *("text.validation_excerpt", "text.visible", "text.vocabulary"),
+    *(
+        "workspace.freed_space",
+        "workspace.job_record",
+        "workspace.metrics_read",
+        "workspace.paths",
+        "workspace.registry",
+    ),
+}
 # Methods of objects that pages hold: everything but these is a change and must be declared above.
 READING_METHODS = {
-    "Registry": {"get", "find", "jobs", "events", "free_name", "close"},
+    "Registry": {"get", "find", "jobs", "queue", "events", "free_name", "close"},
     "InferenceClient": {
         *("poll_generation", "kept_generation", "next_token", "fill", "attention", "influence", "units", "score"),
         "step_batch",
         "request",  # of an inspection by its name
     },
 }
+ROOMS = ("llm_core.backend", "llm_core.text", "llm_core.workspace")
 WATCHED = {Registry: "Registry", InferenceClient: "InferenceClient"}
 
 
@@ -140,6 +194,16 @@ def public_functions(module: str) -> set[str]:
 def test_no_function_of_these_modules_is_forgotten(module: str) -> None:
     known = {name for name in (*CHANGES, *READINGS) if name.rpartition(".")[0] == module}
     assert public_functions(module) == known, "declare it above: which action is it, or does it only read?"
+
+
+def test_no_page_uses_a_module_that_is_not_known() -> None:
+    known = known_modules() | READING_MODULES
+    for path in page_sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(tuple(ROOMS)):
+                module = (node.module or "").removeprefix("llm_core.")
+                used = {module} if "." in module else {f"{module}.{alias.name}" for alias in node.names}
+                assert used <= known, f"{path.name}: {used - known}: say above what changes something in it"
 
 
 def test_every_action_declares_who_may_do_it_and_says_what_it_is() -> None:

@@ -182,7 +182,9 @@ def test_a_listed_account_comes_in_and_another_sees_nothing(tmp_path: Path) -> N
             browser.post("/sign-in", data={"password": "wrong word"})
             assert browser.post("/sign-in", data={"password": PASSWORD}).url.path == "/"
             look_around(browser, 200)
-            assert browser.put("/_stcore/upload_file/session/file", content=b"x").status_code == 403  # without its token
+            assert (
+                browser.put("/_stcore/upload_file/session/file", content=b"x").status_code == 403
+            )  # without its token
             assert "enableAgentApi" in browser.post("/_stcore/agent/interact", json={}).text, "it says that it is off"
         for claims, status, words in [
             ({"email": "ada@example.org", "email_verified": True}, 200, ""),
