@@ -224,6 +224,7 @@ def test_wandb_offline_keeps_the_run_on_this_machine(tmp_path: Path, monkeypatch
         tell_a_run(writer, 1, 3)
     assert not [event.message for event in events(tmp_path) if event.kind == "logger"]
     (log,) = tmp_path.glob("wandb/offline-run-*/run-r1.wandb")
+    assert not [path for path in tmp_path.rglob("*") if path.is_symlink()]
     written = log.read_bytes()
     assert b"train_loss" in written and b"learning_rate" in written
 

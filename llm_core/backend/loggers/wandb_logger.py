@@ -47,6 +47,7 @@ class WandbLogger(Logger):
                 silent=True,
                 save_code=False,
                 disable_git=True,
+                symlink=False,  # a run folder holds no links, so that it can be copied and brought in
                 init_timeout=_START_SECONDS,
                 finish_timeout=_FINISH_SECONDS,
             ),
