@@ -28,6 +28,7 @@ from llm_core.config.run import load_config
 from llm_core.text.folders import building
 from llm_core.workspace import commands, metrics
 from llm_core.workspace.checkpoints import FOLDER_NAME, MANIFEST, verify_checkpoint
+from llm_core.workspace.disk_space import require_space
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.paths import Workspace, safe_join
 from llm_core.workspace.registry import Registry
@@ -37,7 +38,6 @@ MAXIMUM_DEPTH = 6
 # Curves and logs shrink to a tenth or so; what grows a thousandfold is made to fill the disk.
 MAXIMUM_GROWTH = 200
 FREE_GROWTH_BYTES = 256 * 2**20
-SPARE_BYTES = 64 * 2**20
 
 _CONFIG = "config.json"
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{3,63}")
@@ -185,14 +185,7 @@ def _check_amount(workspace: Workspace, members: list[_Member], zip_bytes: int) 
     total = sum(member.size_bytes for member in members)
     if zip_bytes and total > MAXIMUM_GROWTH * zip_bytes + FREE_GROWTH_BYTES:
         raise _too_much("bytes for so small a file", total, MAXIMUM_GROWTH * zip_bytes + FREE_GROWTH_BYTES)
-    free = shutil.disk_usage(workspace.root).free
-    if total + SPARE_BYTES > free:
-        raise UserError(
-            "There is not enough space for this run",
-            value=f"{total:,} bytes",
-            limit=f"{free:,} bytes are free",
-            remedy="Free some space, or export the run without its checkpoints",
-        )
+    require_space(workspace.root, total, what="this run")
 
 
 def _write(folder: Path, member: _Member) -> None:

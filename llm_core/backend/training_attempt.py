@@ -29,7 +29,7 @@ from llm_core.training.checkpoint_state import CONFIG_FILE, restore_trainer
 from llm_core.training.live_changes import change_trainer, fork_trainer
 from llm_core.training.loop import TrainResult, train
 from llm_core.training.trainer import Trainer
-from llm_core.workspace.checkpoints import CheckpointInfo, newest_valid, remove_after
+from llm_core.workspace.checkpoints import CheckpointInfo, newest_valid, remove_after, set_aside_after
 from llm_core.workspace.disk_space import DiskNearlyFull
 from llm_core.workspace.lineage import read_lineage
 from llm_core.workspace.metrics import MetricsWriter
@@ -104,6 +104,8 @@ class TrainingAttempt:
         parameters = count_parameters(config.model, objective.vocabulary.size, config.data.context_length).total
         progress.phase, progress.fraction = f"building {parameters / 1e6:.2g} M parameters", None
         checkpoint = newest_valid(folder, on_problem=lambda problem: writer.event("damaged", problem))
+        for aside in set_aside_after(folder, -1 if checkpoint is None else checkpoint.step):
+            writer.event("damaged", f"It is kept as {aside.name}; the run goes on from the one before.")
         known = segments(folder)
         parent = known[-1].id if known else None
         if checkpoint is None:

@@ -84,6 +84,7 @@ def write_checkpoint(
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f"{target.name}.tmp-{secrets.token_hex(4)}")
     temporary.mkdir()
+    replaced = None
     try:
         files: dict[str, dict[str, Any]] = {}
         for name, write in writers.items():
@@ -97,7 +98,6 @@ def write_checkpoint(
         _write_manifest(temporary, manifest)
         passed("manifest")
         _check_lease(run_folder, lease_token)
-        replaced = None
         if target.exists():
             # A run that resumed behind this step comes by again. A folder cannot replace a full one in one rename: the old
             # one steps aside first, and `remove_partial` brings it back should we die in between.
@@ -112,8 +112,12 @@ def write_checkpoint(
         if replaced is not None:
             shutil.rmtree(replaced)
     except BaseException:
+        # Only what is our own: whoever holds a newer lease may be writing beside us.
         shutil.rmtree(temporary, ignore_errors=True)
-        remove_partial(run_folder)
+        if replaced is not None and not target.exists():
+            replaced.rename(target)
+        elif replaced is not None:
+            shutil.rmtree(replaced, ignore_errors=True)
         raise
     passed("done")
     return target
@@ -219,6 +223,18 @@ def remove_after(run_folder: Path, step: int) -> list[int]:
     for path in abandoned:
         remove_checkpoint(path)
     return [_step_of(path) for path in abandoned]
+
+
+def set_aside_after(run_folder: Path, step: int) -> list[Path]:
+    """Give every checkpoint after a step another name, for a run that cannot go on from them; returns where they are now.
+
+    Damaged ones would otherwise stand in the way when the run comes by their steps again, and be taken for whole ones later.
+    """
+    aside: list[Path] = []
+    for path in _step_folders(run_folder):
+        if _step_of(path) > step:
+            aside.append(path.rename(path.with_name(f"{path.name}.damaged-{secrets.token_hex(4)}")))
+    return aside
 
 
 def remove_partial(run_folder: Path) -> None:

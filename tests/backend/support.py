@@ -33,7 +33,12 @@ def wait_for(what: str, condition: Callable[[], object], seconds: float = 60.0) 
 
 def processes_of(workspace: Workspace) -> list[str]:
     """Command lines of live processes that name this workspace."""
-    found: list[str] = []
+    return list(pids_of(workspace).values())
+
+
+def pids_of(workspace: Workspace) -> dict[int, str]:
+    """Command lines of live processes that name this workspace, by process id."""
+    found: dict[int, str] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
@@ -41,7 +46,7 @@ def processes_of(workspace: Workspace) -> list[str]:
             except OSError:
                 continue
             if str(workspace.root) in command:
-                found.append(command)
+                found[int(entry.name)] = command
     return found
 
 

@@ -1,4 +1,4 @@
-"""Runs in processes of their own: finished, stopped, killed and resumed, adopted, doubled, diverged."""
+"""Runs in processes of their own: finished, stopped, killed and resumed, doubled, diverged. Every other kill: `test_kills.py`."""
 
 from __future__ import annotations
 
@@ -114,40 +114,6 @@ def overrides(config: object) -> list[str]:
             continue
         arguments += ["--set", f"{name}={values[name]}"]
     return arguments
-
-
-def test_a_killed_worker_is_replaced_and_a_killed_supervisor_too(workspace: Workspace) -> None:
-    record = submit_run(
-        workspace,
-        tiny("lstm", "training.max_steps=100000", "training.checkpoint_interval=50", "training.eval_interval=100000"),
-    )
-    folder = run_folder(workspace, record.id)
-    wait_for("a checkpoint", lambda: list_checkpoints(folder))
-    supervisor = next(pid for pid in pids(workspace) if "supervisor" in pids(workspace)[pid])
-    os.kill(supervisor, signal.SIGKILL)
-    worker = record_of(workspace, record.id).owner
-    assert worker is not None and worker.alive(), "the worker outlives its supervisor"
-    worker.send_signal(signal.SIGKILL)
-    start_supervisor(workspace)
-    wait_for("the second attempt", lambda: record_of(workspace, record.id).attempts == 2)
-    wait_for("the second attempt's own points", lambda: len(segments(folder)) == 2 and len(losses(folder)) > 60)
-    stop_job(workspace, record.id)
-    done = wait_for_end(workspace, record.id)
-    assert done.state == "stopped", done
-    assert [step for step, _ in losses(folder)] == list(range(1, done.result["steps"] + 1))
-
-
-def pids(workspace: Workspace) -> dict[int, str]:
-    found: dict[int, str] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if str(workspace.root) in command:
-                found[int(entry.name)] = command
-    return found
 
 
 def test_stop_saves_and_resume_goes_on(workspace: Workspace) -> None:

@@ -26,6 +26,7 @@ from llm_core.workspace.checkpoints import (
     pin_checkpoint,
     remove_checkpoint,
     remove_partial,
+    set_aside_after,
     thin_checkpoints,
     verify_checkpoint,
     write_checkpoint,
@@ -257,6 +258,27 @@ def test_a_failing_writer_leaves_nothing_and_the_replaced_one_stays(tmp_path: Pa
         write_checkpoint(tmp_path, 30, {"../x": content_writer(1, 1)}, lease_token=TOKEN)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000010"]
     assert (checkpoint_path(tmp_path, 10) / "model.safetensors").read_bytes()[:1] == b"\x01"
+
+
+def test_what_a_run_cannot_go_on_from_steps_aside_and_its_step_is_free_again(tmp_path: Path) -> None:
+    for step in (10, 20, 30):
+        write(tmp_path, step)
+    (aside,) = set_aside_after(tmp_path, 20)
+    assert aside.name.startswith("step-00000030.damaged-") and (aside / "model.safetensors").exists()
+    remove_partial(tmp_path)
+    assert [info.step for info in list_checkpoints(tmp_path)] == [10, 20] and aside.exists()
+    assert write(tmp_path, 30).is_dir()
+
+
+def test_a_writer_that_fails_leaves_its_neighbour_alone(tmp_path: Path) -> None:
+    def fail(path: Path) -> None:
+        others = path.parent.with_name("step-00000099.tmp-00ff00ff")
+        others.mkdir()
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        write_checkpoint(tmp_path, 10, {"model.safetensors": fail}, lease_token=TOKEN)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000099.tmp-00ff00ff"]
 
 
 def test_the_zombie_makes_no_checkpoint(tmp_path: Path) -> None:
