@@ -10,6 +10,7 @@ import html
 import os
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from llm_core.backend.loggers.interface import Logger, PromptNumbers, RunFacts, settings_to_tell
@@ -47,11 +48,12 @@ class WandbLogger(Logger):
                 silent=True,
                 save_code=False,
                 disable_git=True,
-                symlink=False,  # a run folder holds no links, so that it can be copied and brought in
+                symlink=False,
                 init_timeout=_START_SECONDS,
                 finish_timeout=_FINISH_SECONDS,
             ),
         )
+        _remove_links(facts.folder / "wandb")
         # Its own counter only goes up; ours is a value beside the others, so that a roll-back can be told.
         self._run.define_metric("*", step_metric="step")
 
@@ -65,3 +67,10 @@ class WandbLogger(Logger):
     def finish(self, state: str, summary: Mapping[str, Any]) -> None:
         self._run.summary.update({"state": state, **summary})
         self._run.finish(exit_code=0 if state in _GOOD_ENDS else 1)
+
+
+def _remove_links(folder: Path) -> None:
+    """A run folder holds no links, so that it can be copied and brought in elsewhere; one to a log of the client is always made."""
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            path.unlink(missing_ok=True)
