@@ -23,6 +23,7 @@ from llm_core.backend.notices import tell_ending
 from llm_core.config.errors import UserError
 from llm_core.config.slots import Slots
 from llm_core.config.timing import Timing
+from llm_core.workspace.adopted_runs import CopiedRuns
 from llm_core.workspace.job_progress import read_progress
 from llm_core.workspace.job_record import FINAL, HELD, JOB_KINDS, PAUSED, QUEUED, JobRecord
 from llm_core.workspace.leases import LeaseLost
@@ -71,6 +72,7 @@ class Supervisor:
         self._registry = registry
         self._watched: dict[tuple[str, str], _Watched] = {}
         self._training: set[str] = set()
+        self._copied = CopiedRuns(self.workspace)
         # A page may have been reading when the last supervisor was there.
         self._unsealed = {record.id for record in registry.jobs("train", [*FINAL, PAUSED])}
 
@@ -82,6 +84,7 @@ class Supervisor:
         """
         for record in self._registry.jobs(states=HELD):
             self._judge(record)
+        self._copied.take_in(self._registry)
         while self._start_training():
             pass
         while self._start_short_job():

@@ -20,6 +20,7 @@ from llm_core.config.presets import preset
 from llm_core.config.run import RunConfig, load_config
 from llm_core.config.timing import Timing
 from llm_core.quantities import duration, size, three_digits
+from llm_core.workspace.adopted_runs import CopiedRuns
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.paths import Workspace, open_workspace
 from llm_core.workspace.registry import Registry
@@ -195,6 +196,7 @@ def list_runs(options: argparse.Namespace) -> int:
     """All runs, newest first."""
     workspace = open_workspace(options.workspace)
     with Registry(workspace) as registry:
+        CopiedRuns(workspace).take_in(registry)
         summaries = [summarise_run(workspace, record) for record in registry.jobs("train")]
     if options.json:
         print_json([_summary_json(summary) for summary in summaries])
