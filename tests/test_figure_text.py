@@ -20,6 +20,7 @@ from llm_core.figures.attention import looks_from, moved_by, overview, token_map
 from llm_core.figures.curves import candidates, schedule
 from llm_core.figures.escaping import LONGEST_CHARACTERS, plotly_text
 from llm_core.figures.group_bands import Band, group_bands
+from llm_core.figures.lineage import Branch, lineage
 from llm_core.figures.sweep import SweepAxis, parallel_coordinates
 from llm_core.figures.text import length_histogram
 
@@ -29,6 +30,7 @@ TWO = [EVIL, "plain"]
 ROWS = np.full((2, 2), 0.5, dtype=np.float32)
 SEEN = np.ones((2, 2), dtype=bool)
 BAND = Band(EVIL, x=[0, 1], mean=[1, 2], low=[0, 1], high=[2, 3], count=2)
+BRANCH = Branch(EVIL, "#0072B2", 0, 9, None, abandoned=((1, 2),))
 NETWORK = Network([Stage([Block("head", EVIL, EVIL, 5)], repeats=2, reads=EVIL)], EVIL, EVIL)
 
 FIGURES: dict[Callable[..., go.Figure], Callable[[], go.Figure]] = {
@@ -44,6 +46,7 @@ FIGURES: dict[Callable[..., go.Figure], Callable[[], go.Figure]] = {
     parallel_coordinates: lambda: parallel_coordinates(
         [SweepAxis(EVIL, TWO), SweepAxis("rate", [0.1, 0.2])], [1.0, None], TWO, loss_title=EVIL, dark=True
     ),
+    lineage: lambda: lineage([BRANCH], dark=True),
     length_histogram: lambda: length_histogram([0, 1, 2], [3, 4], unit=EVIL, dark=True),
 }
 
