@@ -47,7 +47,7 @@ def _row(workspace: Workspace, waiting: list[JobRecord], place: int, record: Job
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"waiting-{record.id}"):
         with st.container(gap="xxsmall"):
             st.markdown(f"{place + 1}\\. **{literal(record.name)}**")
-            st.caption(literal(f"{_what(record)} · waits since {ago(record.queued_at)}"))
+            st.caption(literal(f"{_what(record)} · queued {ago(record.queued_at)}"))
         if may("move-queued"):
             options = _options(waiting, place, record)
             chosen = st.menu_button("Change", options, key=f"change-waiting-{record.id}", type="tertiary")
