@@ -58,8 +58,8 @@ def layer_chart(known_keys: Sequence[str], measure: str) -> Chart | None:
     depth = "One line for each part of the network, the first layers pale, the last ones deep."
     if measure == "update_ratio":
         caption = (
-            f"{depth} About 0.001 is healthy: a step changes a thousandth of the weights. Below 0.0001 a part hardly learns, "
-            "above 0.01 it is thrown about."
+            f"{depth} From 0.001 to 0.02 is usual at the peak of the learning rate: a step changes a thousandth to a fiftieth "
+            "of the weights. Far below, a part hardly learns; above, it is thrown about."
         )
         title, usual = "length of the update ÷ length of the weights", [_usual_guide()]
     else:
@@ -123,7 +123,7 @@ def device_charts(known_keys: Sequence[str]) -> list[Chart]:
 
 
 def _usual_guide() -> Guide:
-    return {"value": USUAL_UPDATE_RATIO, "label": "usual: about 0.001"}
+    return {"value": USUAL_UPDATE_RATIO, "label": "usual: 0.001 and somewhat more"}
 
 
 def _colored(look: Look, colors: dict[str, tuple[str, str]] | None) -> Look:

@@ -5,7 +5,6 @@ Not here: the curves (`series.py`), their symbols (`llm_core/ui/live_plot_pictur
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -112,8 +111,7 @@ def is_given_up(event: Event, segments: Sequence[Segment]) -> bool:
     assert event.step is not None
     if event.kind in (RESUMED, "rolled_back"):
         return False
-    later = segments[bisect_right([segment.at for segment in segments], event.at) :]
-    return any(segment.from_step < event.step for segment in later)
+    return any(segment.at > event.at and segment.from_step < event.step for segment in segments)
 
 
 def _fitting(visible: list[tuple[float, _Mark]]) -> list[tuple[float, _Mark]]:

@@ -110,7 +110,7 @@ def test_every_curve_has_its_axis_its_colours_and_a_line_that_says_what_good_is(
     parts = ["embedding", "layer 0", "layer 1", "head"]
     assert list(layers["labels"].values()) == parts and layers["log"] and layers["decades"]
     assert layers["keys"] == [f"update_ratio/{part}" for part in parts] and len(layers["colors"]) == 4
-    assert layers["guides"][0]["value"] == 0.001 and "About 0\\.001 is healthy" in words(app)
+    assert layers["guides"][0]["value"] == 0.001 and "From 0\\.001 to 0\\.02 is usual" in words(app)
     app.segmented_control(key="layer-measure").set_value("gradient_norm").run()
     assert plotted(app)[0]["keys"][0] == "gradient_norm/embedding" and "vanishing" in words(app)
 
@@ -128,6 +128,28 @@ def test_every_curve_has_its_axis_its_colours_and_a_line_that_says_what_good_is(
         ["device/disk_free_bytes"],
     ]
     assert plotted(app)[1]["y_suffix"] == "B"
+
+
+def test_an_earlier_run_of_the_same_text_lies_behind_the_curve(workspace: Workspace) -> None:
+    record = added(workspace, "second")
+    with Registry(workspace) as registry:
+        claimed = registry.claim(this_process(), ["train"], record.id)
+        assert claimed is not None and claimed.lease_token is not None
+        with MetricsWriter(run_folder(workspace, record.id), claimed.lease_token) as writer:
+            writer.begin_segment(None, 0)
+            for tokens, loss in ((0, 9.0), (2560, 2.0)):
+                writer.point("val_loss", tokens // 64, tokens, 0.0, loss)
+        for state in ("running", "finished"):
+            registry.move(record.id, state, token=claimed.lease_token)
+    app = open_monitor("second")
+    (loss,) = plotted(app)
+    assert loss["band"]["x"] == [0, 40, 80], "128 tokens a step there, 64 here"
+    assert loss["band"]["low"] == loss["band"]["high"]
+    said = words(app).replace("\\", "")
+    assert "Pale area: validation of done after as many tokens." in said
+    assert "An earlier run of this text stood at" in said and "The first loss was 9.00 instead of about ln" in said
+    app.segmented_control(key="axis").set_value("seconds").run()
+    assert plotted(app)[0]["band"] is None, "time does not compare"
 
 
 def test_a_step_of_the_link_is_shown_with_its_batch(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
