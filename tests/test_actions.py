@@ -14,10 +14,12 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from starlette.routing import Route
 
 from llm_core.backend.inference_client import InferenceClient
 from llm_core.web.access import SAFE_METHODS
 from llm_core.web.api import METHODS, Api
+from llm_core.web.application import all_routes
 from llm_core.web.device_sampler import shared_sampler
 from llm_core.web.permissions import ACTIONS, ROUTE_ACTIONS, is_allowed
 from llm_core.web.roles import TRAINER, VIEWER
@@ -219,10 +221,11 @@ def test_every_action_declares_who_may_do_it_and_says_what_it_is() -> None:
 
 def test_every_route_that_changes_something_is_an_action(tmp_path: Path) -> None:
     workspace = open_workspace(tmp_path / "home")
-    routes = Api(workspace, InferenceClient(workspace), shared_sampler()).routes()
+    routes = all_routes(workspace, Api(workspace, InferenceClient(workspace), shared_sampler()))
     declared = {
         (method, route.path)
         for route in routes
+        if isinstance(route, Route)
         for method in route.methods or ()
         if method not in SAFE_METHODS and set(route.methods or ()) < set(METHODS)  # the last two answer 404 to all
     }

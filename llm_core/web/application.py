@@ -20,7 +20,7 @@ from llm_core.web.device_sampler import shared_sampler
 from llm_core.web.lifespan import Lifespan, server_lifespan
 from llm_core.web.run_downloads import RunDownloads
 from llm_core.web.vendor import PlotlyScript
-from llm_core.workspace.paths import open_workspace
+from llm_core.workspace.paths import Workspace, open_workspace
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,15 @@ def web_parts(server_address: str | None, accounts: Accounts | None = None) -> W
         raise SystemExit(f"Glassbox cannot start. {error}") from error
     api = Api(workspace, InferenceClient(workspace), shared_sampler())
     return WebParts(
-        routes=[*RunDownloads(workspace).routes(), *api.routes(), PlotlyScript().route()],
+        routes=all_routes(workspace, api),
         middleware=[Middleware(AccessMiddleware, policy=policy)],
         lifespan=server_lifespan(workspace, timing, api.close),
     )
+
+
+def all_routes(workspace: Workspace, api: Api) -> list[BaseRoute]:
+    """Every route beside Streamlit's own; those of `Api` last but one, because they refuse whatever is left under /api."""
+    return [*RunDownloads(workspace).routes(), *api.routes(), PlotlyScript().route()]
 
 
 def _check_accounts(policy: AccessPolicy, accounts: Accounts) -> None:

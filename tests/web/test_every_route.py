@@ -5,6 +5,7 @@ Not here: the rules one by one (`test_access.py`), what the routes answer (`test
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -16,8 +17,8 @@ from llm_core.backend.inference_client import InferenceClient
 from llm_core.web.access import SAFE_METHODS, AccessMiddleware
 from llm_core.web.access_policy import AccessPolicy
 from llm_core.web.api import METHODS, Api
+from llm_core.web.application import all_routes
 from llm_core.web.device_sampler import shared_sampler
-from llm_core.web.vendor import PlotlyScript
 from llm_core.workspace.paths import Workspace
 from tests.web.live_run import LiveRun
 
@@ -30,7 +31,7 @@ PASSWORDS = {"GLASSBOX_PASSWORD": "correct horse", "GLASSBOX_VIEWER_PASSWORD": "
 def serve(workspace: Workspace) -> Iterator[Callable[[dict[str, str]], TestClient]]:
     """The server without Streamlit's part, under the access rules of an environment."""
     api = Api(workspace, InferenceClient(workspace), shared_sampler())
-    routes = [*api.routes(), PlotlyScript().route()]
+    routes = all_routes(workspace, api)
 
     def start(environment: dict[str, str]) -> TestClient:
         policy = AccessPolicy.from_environment(workspace, environment)
@@ -44,8 +45,7 @@ def serve(workspace: Workspace) -> Iterator[Callable[[dict[str, str]], TestClien
 def addresses(workspace: Workspace) -> list[str]:
     """One address of every route."""
     api = Api(workspace, InferenceClient(workspace), shared_sampler())
-    routes = [route for route in [*api.routes(), PlotlyScript().route()] if isinstance(route, Route)]
-    return [route.path.replace("{id}", "x").replace("{path:path}", "y/z") for route in routes]
+    return [re.sub(r"\{[^}]+\}", "x", route.path) for route in all_routes(workspace, api) if isinstance(route, Route)]
 
 
 def test_every_route_and_method_refuses_strangers(
@@ -77,7 +77,8 @@ HOSTILE_IDS = (
 @pytest.mark.parametrize("hostile", HOSTILE_IDS)
 def test_a_hostile_id_is_no_run_and_no_text(serve: Callable[[dict[str, str]], TestClient], hostile: str) -> None:
     browser = serve({})
-    for address in ("/api/runs/{}/series?keys=a", "/api/runs/{}/heartbeat", "/api/generations/{}"):
+    runs = [f"/api/runs/{{}}/{what}" for what in ("series?keys=a", "heartbeat", "points.csv", "run.zip")]
+    for address in (*runs, "/api/generations/{}"):
         response = browser.get(address.format(hostile))
         assert response.status_code == 404, address
         assert response.headers["content-type"] == "application/json" and response.json()["error"]["what"]
