@@ -3,6 +3,7 @@
 import streamlit as st
 
 from llm_core.ui.export_form import export_part
+from llm_core.ui.queue_view import show_queue
 from llm_core.ui.race_form import race_form
 from llm_core.ui.run_comparison import best_first, settings_table, show_results
 from llm_core.ui.run_deletion import archive_button, delete_button, tell_outcome
@@ -79,6 +80,7 @@ def body(workspace: Workspace) -> None:
 
 runs = all_runs(workspace)
 start_row(workspace, runs)
+show_queue(workspace)
 if not runs:
     empty_place("No runs yet. The first one takes one click.", "Start on Home", "home.py")
 else:
