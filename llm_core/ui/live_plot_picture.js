@@ -120,13 +120,14 @@ function pictureOf(data, answers, theme) {
   return { traces, ends, marks, named: lines.filter((trace) => trace.name) };
 }
 
-// Where a step stands on the axis, by the curve that comes nearest to it; undefined where nothing is drawn.
+// Where a step stands on the axis, by the curve that has most points; undefined where nothing is drawn.
 function placeOf(step, answers) {
   const [series] = [...answers.values()].flatMap((answer) => answer.series).filter(({ x }) => x.length).sort((a, b) => b.x.length - a.x.length);
   if (!series || !step) return undefined;
-  const steps = series.steps ?? series.x;
-  const index = steps.findIndex((at) => at >= step);
-  return series.x[index < 0 ? steps.length - 1 : index];
+  const { x, steps } = series;
+  if (!steps) return step;
+  const nearest = steps.reduce((best, at, index) => (Math.abs(at - step) < Math.abs(steps[best] - step) ? index : best), 0);
+  return x[nearest];
 }
 
 // Names at the ends of curves, moved apart where they overlap.

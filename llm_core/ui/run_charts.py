@@ -59,7 +59,7 @@ def show_charts(view: RunView, summary: RunSummary, picked: int | None, on_pick:
         with st.popover("View", icon=":material/tune:"):
             axis, smooth, is_log = _view_settings(view, shown)
             if not view.is_counted and summary.steps:
-                _step_box(summary.steps, picked, on_pick)
+                _step_box(view, summary.steps, on_pick)
     charts = _charts(view, summary, shown, unit, measure)
     if not charts:
         st.caption("This run has measured nothing of this kind, or nothing yet.")
@@ -116,23 +116,18 @@ def _view_settings(view: RunView, shown: str) -> tuple[XAxis, float, bool]:
     return axis, smooth, is_log
 
 
-def _step_box(last_step: int, picked: int | None, on_pick: Callable[[int], None]) -> None:
+def _step_box(view: RunView, last_step: int, on_pick: Callable[[int], None]) -> None:
     """The same as a click in the chart, for the keyboard."""
+    key = f"look-at-step-{view.record.id}"
 
     def chosen() -> None:
-        step = st.session_state["look-at-step"]
+        step = st.session_state[key]
+        st.session_state[key] = None  # a run that is taken back has fewer steps than were asked for
         if step is not None:
             on_pick(int(step))
 
-    st.number_input(
-        "Look at step",
-        1,
-        max(1, last_step),
-        value=None,
-        placeholder="as a click in the chart",
-        key="look-at-step",
-        on_change=chosen,
-    )
+    hint = "as a click in the chart"
+    st.number_input("Look at step", 1, max(1, last_step), value=None, placeholder=hint, key=key, on_change=chosen)
 
 
 def _charts(view: RunView, summary: RunSummary, shown: str, unit: str, measure: str) -> list[Chart]:
