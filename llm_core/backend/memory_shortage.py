@@ -33,7 +33,17 @@ _AMOUNT = r"([\d.]+) ?([KMGTP]i?B|bytes)"
 _ASKED = re.compile(r"(?:[Tt]ri?ed to allocate|Unable to allocate) " + _AMOUNT)
 _CAPACITY = re.compile(r"(?:total capacity of|max allowed:) " + _AMOUNT)
 _FREE = re.compile(r"of which " + _AMOUNT + r" is free")
-_UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50, "KB": 1e3, "MB": 1e6, "GB": 1e9}
+_UNITS = {
+    "bytes": 1,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+    "PiB": 2**50,
+    "KB": 1e3,
+    "MB": 1e6,
+    "GB": 1e9,
+}
 
 
 class NotEnoughMemory(UserError):

@@ -60,6 +60,8 @@ class RunRecorder(Observer):
         self._time_left = TimeLeft()
         self._full_speed: float | None = _NOT_LOOKED_UP
         self._measured: dict[str, float] = {}
+        self.validation_loss: float | None = None
+        """Measured last, in nats per target."""
         self._train_loss: float | None = None
 
     def on_log(self, trainer: Trainer, point: LogPoint) -> None:
@@ -149,8 +151,8 @@ class RunRecorder(Observer):
         for key, value in values.items():
             self._writer.point(key, trainer.step, trainer.tokens, trainer.seconds, value)
         self._measured = values
-        loss = values[self._words(trainer).validation_key]
-        self._progress.values = {**self._progress.values, "val_loss": loss}
+        self.validation_loss = values[self._words(trainer).validation_key]
+        self._progress.values = {**self._progress.values, "val_loss": self.validation_loss}
         self._writer.commit()
 
     def on_sample(self, trainer: Trainer) -> None:

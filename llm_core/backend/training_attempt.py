@@ -15,6 +15,7 @@ from llm_core.backend.environment import record_environment
 from llm_core.backend.lease import Heartbeat
 from llm_core.backend.ranks import ranks_of
 from llm_core.backend.run_control import ROLLED_BACK, RollBack, RunControl
+from llm_core.backend.run_health import watch_health
 from llm_core.backend.run_progress import RunProgress
 from llm_core.backend.run_recorder import RunRecorder
 from llm_core.config.objective import CausalConfig
@@ -73,8 +74,9 @@ class TrainingAttempt:
             back = RollBack(result.roll_back_command, result.roll_back_to, trainer.step)
 
     def _train(self, trainer: Trainer, recorder: RunRecorder, control: RunControl) -> TrainResult:
+        health = watch_health(trainer, recorder, self.writer, self.tokens, self.folder)
         try:
-            return train(trainer, [recorder], control)
+            return train(trainer, [recorder, health], control)
         except DiskNearlyFull as error:
             # Before a checkpoint could be half written: the run rests, and goes on from its last whole one.
             reason, remedy = explain(error)

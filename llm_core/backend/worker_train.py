@@ -9,6 +9,7 @@ from llm_core.backend.endings import CANCELLED, Cancelled, StopSignal, explain
 from llm_core.backend.environment import record_environment
 from llm_core.backend.lease import Heartbeat
 from llm_core.backend.loggers.metrics_writer import open_metrics_writer
+from llm_core.backend.memory_shortage import memory_shortage_named
 from llm_core.backend.run_control import RunControl
 from llm_core.backend.run_progress import RunProgress
 from llm_core.backend.run_tokens import tokens_of_run
@@ -17,6 +18,7 @@ from llm_core.backend.worker_count import count_run
 from llm_core.config.run import config_from_dict
 from llm_core.config.timing import Timing
 from llm_core.models.families import families
+from llm_core.text.vocabulary import model_vocabulary
 from llm_core.workspace.checkpoints import remove_partial
 from llm_core.workspace.job_record import FAILED, STOPPED, JobRecord
 from llm_core.workspace.leases import LeaseLost
@@ -43,7 +45,8 @@ def run_training(workspace: Workspace, record: JobRecord, token: str, stop: Stop
                 result, summary = count_run(folder, config, tokens, token, writer, progress, control)
             else:
                 attempt = TrainingAttempt(folder, config, tokens, token, writer, progress, heartbeat, timing)
-                result, summary = attempt.run(control)
+                with memory_shortage_named(config, model_vocabulary(tokens.tokenizer, config.objective).size):
+                    result, summary = attempt.run(control)
             progress.phase = result.state
         except LeaseLost:
             raise

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from llm_core.backend.lease import Heartbeat
+from llm_core.backend.run_health import watch_health
 from llm_core.backend.run_progress import RunProgress
 from llm_core.backend.run_recorder import RunRecorder
 from llm_core.config.timing import Timing
@@ -69,7 +70,8 @@ def test_norms_by_part_time_left_and_the_text_of_a_step_that_broke(recorded: Rec
         return batch
 
     trainer.batches.next = next_batch  # pyright: ignore
-    assert train(trainer, [recorder]).state == "diverged"
+    health = watch_health(trainer, recorder, writer, tokens, folder)
+    assert train(trainer, [recorder, health]).state == "diverged"
     writer.commit()
     parts = ("embedding", "layer 0", "layer 1", "head")
     keys = metric_keys(folder)
@@ -80,6 +82,9 @@ def test_norms_by_part_time_left_and_the_text_of_a_step_that_broke(recorded: Rec
     (diverged,) = [event for event in events(folder) if event.kind == "diverged"]
     assert (diverged.step, diverged.data["step"], diverged.data["positions"]) == (count, count, drawn[-1])
     assert max(drawn[-1]) < len(tokens.train)
+    (found,) = [event for event in events(folder) if event.kind == "health"]
+    assert found.message.startswith("Not a number: In step 30")
+    assert found.data["action"] == {"kind": "fork", "step": 20, "set": {"optimizer.learning_rate": 0.00033}}
     beat = heartbeat(folder)
     assert beat is not None
     progress = beat.progress
