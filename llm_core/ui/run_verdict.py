@@ -8,17 +8,22 @@ from __future__ import annotations
 import streamlit as st
 
 from llm_core.backend.ngram_levels import read_levels
-from llm_core.ui.health_notices import show_health
+from llm_core.backend.run_commands import present_config
+from llm_core.training.health_verdict import Verdict
+from llm_core.ui.health_notices import notices_of, show_notices
 from llm_core.ui.run_view import RunView
 from llm_core.ui.states import literal
 from llm_core.ui.verdict import band_remark, filling_verdict, first_loss_remark, verdict
+from llm_core.web.run_history import verdict_of_run
 from llm_core.web.step_values import values_near
 from llm_core.workspace.lineage import read_lineage
-from llm_core.workspace.metrics_read import events
+from llm_core.workspace.metrics_read import events, segments
 from llm_core.workspace.registry import Registry
 from llm_core.workspace.runs import RunSummary, summarise_run
 
 REFRESH_SECONDS = 2.0
+# Before this much of a run its course tells little, and the rules say nothing about it.
+_FIRST_SHARE, _FIRST_STEPS = 0.15, 100
 # As the chart draws them (`live_plot_picture.js`), in the order in which they are told.
 _MARKS = {
     "checkpoint": "▲ checkpoint",
@@ -55,15 +60,46 @@ def _show(view: RunView) -> None:
         st.rerun()
     with Registry(view.workspace) as registry:
         summary = summarise_run(view.workspace, registry.get(view.record.id))
+    judged = None if view.is_counted else _judged(view, summary)
     if line := sentences(view, summary):
-        st.markdown(literal(line))
-    if not view.is_counted:
-        show_health(view)
-        present = {event.kind for event in events(view.folder) if event.step is not None}
-        if marks := [words for kind, words in _MARKS.items() if kind in present]:
-            st.caption(
-                f"Marks along the chart: {' · '.join(marks)}. A setting is changed, a run forked and taken back above."
-            )
+        word = _word(view, summary, judged)
+        st.markdown(f"**{literal(word)}.** {literal(line)}" if word else literal(line))
+    if view.is_counted:
+        return
+    happened = events(view.folder)
+    show_notices(view, notices_of(happened, segments(view.folder), judged))
+    present = {event.kind for event in happened if event.step is not None}
+    if marks := [words for kind, words in _MARKS.items() if kind in present]:
+        st.caption(f"Marks along the chart: {' · '.join(marks)}.")
+
+
+def _word(view: RunView, summary: RunSummary, judged: Verdict | None) -> str:
+    """The verdict in a word; that nothing was found means something only after a part of the run."""
+    if judged is None:
+        return ""
+    if judged.finding is not None:
+        return judged.title
+    if view.record.is_final:
+        return judged.title
+    needed = _FIRST_SHARE * summary.max_steps if summary.max_steps else _FIRST_STEPS
+    return f"{judged.title} so far" if summary.steps >= needed else ""
+
+
+def _judged(view: RunView, summary: RunSummary) -> Verdict | None:
+    """The verdict of the rules, asked anew at each evaluation and at the end; None where nothing compares."""
+    if view.tokens is None or summary.val_loss is None:
+        return None
+    return _verdict(view, summary, view.record.id, view.record.state, summary.val_loss, len(events(view.folder)))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _verdict(
+    _view: RunView, _summary: RunSummary, run_id: str, state: str, val_loss: float, num_events: int
+) -> Verdict | None:
+    assert _view.tokens is not None
+    config = present_config(_view.workspace, _view.record)
+    pace = _view.tokens_per_step(_summary)
+    return verdict_of_run(_view.workspace, run_id, config, _view.tokens, _summary.max_steps, pace)
 
 
 def _waits_for_levels(view: RunView) -> bool:

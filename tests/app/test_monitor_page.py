@@ -78,7 +78,7 @@ def test_a_finished_run_shows_its_figures_its_samples_and_what_to_do_next(worksp
         record = registry.find("done")
     written = samples(run_folder(workspace, record.id))
     assert any(written[-1].text in code.value for code in app.code), "the newest sample is shown"
-    assert "as unsure as choosing among" in words(app)
+    assert re.search(r"\*\*[A-Z][a-z ]+\.\*\* .* as unsure as choosing among", words(app)), "a word, then its figures"
     assert not [button for button in app.button if button.label in ("Stop", "Resume")]
     assert [button.label for button in app.button if button.key == "same-text"] == ["The same text with a Transformer"]
     tokens = find_tokens(workspace, tiny("lstm", "data.context_length=32").data)
@@ -168,6 +168,8 @@ def test_a_step_of_the_link_is_shown_with_its_batch(workspace: Workspace, monkey
     assert list(app.dataframe[0].value["part"]) == ["embedding", "layer 0", "layer 1", "head"]
     app.button(key="close-step").click().run()
     assert not app.subheader and "step" not in app.query_params
+    next(box for box in app.number_input if box.label == "Look at step").set_value(22).run()
+    assert [title.value for title in app.subheader] == ["Step 22"] and app.query_params["step"] == "22"
     assert "There is no step 99 in this run" in open_monitor("done", step="99").warning[0].value.replace("\\", "")
 
 
@@ -188,6 +190,7 @@ def test_a_notice_says_what_it_saw_and_forks_with_one_click(workspace: Workspace
         writer.event("health", "The loss rose.", step=30, data=data)
     app = open_monitor("done")
     said = words(app)
+    assert "**Loss spike.** " in said
     assert r"Step 30\: The loss rose from 2\.1 to \*7\.4\*\." in said and "An older one" not in said
     assert "★ something to look at" in said
     (button,) = [button for button in app.button if button.label.startswith("Fork from")]
