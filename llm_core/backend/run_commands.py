@@ -123,9 +123,14 @@ def resume_with(
         record = registry.get(run_id)
         if changes:
             change_run(workspace, run_id, changes, author)
-        goes_on = bool(changes) or bool(_unanswered(run_folder(workspace, run_id)))
-        record = registry.resume(run_id, foreground=foreground, even_finished=goes_on)
-    commands.append_command(run_folder(workspace, run_id), commands.RESUME, {}, author)
+        folder = run_folder(workspace, run_id)
+        record = registry.resume(
+            run_id,
+            foreground=foreground,
+            even_finished=bool(_unanswered(folder)),
+            # Said before a worker can come: it must not obey a stop of before.
+            prepare=lambda: commands.append_command(folder, commands.RESUME, {}, author),
+        )
     if not foreground:
         start_supervisor(workspace)
     return record
