@@ -21,7 +21,7 @@ from llm_core.config.errors import UserError
 from llm_core.config.objective_words import ObjectiveWords, objective_words
 from llm_core.config.overrides import flatten
 from llm_core.config.run import config_from_dict
-from llm_core.config.schema import describe_run
+from llm_core.config.schema import FAMILY_TITLES, describe_run
 from llm_core.quantities import duration, large, loss_faces, size, three_digits
 from llm_core.workspace.checkpoints import list_checkpoints
 from llm_core.workspace.job_record import JobRecord
@@ -107,11 +107,12 @@ def run_report(workspace: Workspace, record: JobRecord, *, verdict: str = "") ->
     folder = run_folder(workspace, record.id)
     summary = summarise_run(workspace, record)
     words = objective_words()[summary.objective]
-    happened = events(folder)
+    happened, lineage = events(folder), segments(folder)
     charts = run_charts(folder, words, happened)
     places = "".join(f'<h3>{_text(chart.title)}</h3>\n<div id="{name}"></div>\n' for name, chart in charts.items())
     parts = [
-        _head(record, summary, words, verdict),
+        # The registry of a workspace that a run was copied into knows only when its folder was made.
+        _head(record, summary, words, verdict, lineage[0].at if lineage else None),
         _notes(folder),
         _section("Curves", places or "<p>Nothing was measured yet.</p>"),
         _samples(folder),
@@ -207,8 +208,8 @@ def _marks(happened: Sequence[Event]) -> list[ReportMark]:
     ][-MAXIMUM_EVENTS:]
 
 
-def _head(record: JobRecord, summary: RunSummary, words: ObjectiveWords, verdict: str) -> str:
-    facts: list[tuple[str, str]] = [("State", record.state), ("Id", record.id), ("Family", summary.kind)]
+def _head(record: JobRecord, summary: RunSummary, words: ObjectiveWords, verdict: str, started_at: float | None) -> str:
+    facts: list[tuple[str, str]] = [("Id", record.id), ("Family", FAMILY_TITLES.get(summary.kind, summary.kind))]
     if summary.dataset:
         facts.append(("Text", summary.dataset))
     if summary.parameters is not None:
@@ -227,19 +228,17 @@ def _head(record: JobRecord, summary: RunSummary, words: ObjectiveWords, verdict
         facts.append(("Speed", f"{three_digits(summary.tokens_per_second)} tokens/s"))
     if summary.seconds:
         facts.append(("Trained for", duration(summary.seconds)))
-    facts.append(("Started", _moment(summary.created_at)))
+    facts.append(("Started", _moment(started_at or summary.created_at)))
     if summary.ended_at:
         facts.append(("Ended", _moment(summary.ended_at)))
     if not verdict and summary.val_loss is not None and words.is_code_length:
         verdict = loss_faces(summary.val_loss, summary.bits_per_byte, "tokens") + "."
-    reason = f"{record.reason} {record.remedy}".strip()
+    reason = " ".join(part for part in (f"{record.state.capitalize()}.", record.reason, record.remedy) if part)
     return "\n".join(
         (
             f"<h1>{_text(record.name)}</h1>",
-            f'<p class="faint">A run of Glassbox, {_text(record.state)}.</p>',
-            f'<p class="box"><strong>{_text(record.state.capitalize())}.</strong> {_text(reason)}</p>'
-            if reason
-            else "",
+            '<p class="faint">A run of Glassbox</p>',
+            f'<p class="box">{_text(reason)}</p>',
             f'<p class="box">{_text(verdict)}</p>' if verdict else "",
             _table((), facts),
         )

@@ -87,7 +87,9 @@ def chart(curves: Sequence[Curve], marks: Sequence[Mark], *, x_label: str, y_lab
         "yaxis": {**axis, "title": {"text": plotly_text(y_label)}},
         "yaxis2": {"overlaying": "y", "range": [0, 1], "fixedrange": True, "visible": False},
     }
-    config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
+    # Plotly's "Share chart" would send the curves to its makers.
+    private = {"showSendToCloud": False, "plotlyServerURL": "", "displaylogo": False}
+    config = {**private, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
     return {"data": traces, "layout": layout, "config": config}
 
 

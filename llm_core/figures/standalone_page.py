@@ -109,7 +109,13 @@ function draw() {
     Plotly.react(document.getElementById(id), data, {
       ...layout, font: { color: ink, size: 12 }, xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
       hoverlabel: { bgcolor: style.backgroundColor, font: { color: ink } },
-    }, { ...config, toImageButtonOptions: { filename: id, scale: 2 } });
+    }, {
+      ...config, toImageButtonOptions: { filename: id, scale: 2 },
+      modeBarButtonsToAdd: [{
+        name: 'svg', title: 'Download plot as an SVG', icon: Plotly.Icons.disk,
+        click: (plot) => Plotly.downloadImage(plot, { format: 'svg', filename: id }),
+      }],
+    });
   }
 }
 draw();

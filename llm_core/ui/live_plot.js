@@ -150,7 +150,16 @@ class LiveChart {
     if (!hasPoints && !this.drawn) return;
     const pickedX = placeOf(this.data.picked, this.answers);
     const layout = () => layoutOf(this.data, theme, narrow, picture, this.plot.layout?.yaxis?.range ?? [0, 0], pickedX);
-    const config = { displaylogo: false, displayModeBar: narrow ? false : 'hover', modeBarButtonsToRemove: ['select2d', 'lasso2d'] };
+    const filename = this.data.runs.map((run) => run.name).join(' ').replace(/[^\w-]+/g, '-').slice(0, 80);
+    const asSvg = {
+      name: 'svg', title: 'Download plot as an SVG', icon: Plotly.Icons.disk,
+      click: (plot) => Plotly.downloadImage(plot, { format: 'svg', filename }),
+    };
+    const config = {
+      displaylogo: false, displayModeBar: narrow ? false : 'hover', modeBarButtonsToRemove: ['select2d', 'lasso2d'],
+      modeBarButtonsToAdd: [asSvg], toImageButtonOptions: { filename, scale: 2 },
+      showSendToCloud: false, plotlyServerURL: '', // its "Share chart" would send the curve elsewhere
+    };
     await Plotly.react(this.plot, picture.traces, layout(), config);
     if (!this.drawn) {
       this.drawn = true;
