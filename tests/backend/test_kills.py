@@ -19,9 +19,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from llm_core.backend.inference_client import InferenceClient
-from llm_core.backend.jobs import stop_job, submit_run
+from llm_core.backend.jobs import resume_run, stop_job, submit_run
 from llm_core.backend.worker import run_in_foreground
 from llm_core.config.timing import Timing
+from llm_core.workspace import disk_space
 from llm_core.workspace.checkpoints import checkpoint_path, list_checkpoints, verify_checkpoint
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.locks import is_locked
@@ -99,6 +100,21 @@ def test_struck_at_every_stage_of_a_checkpoint(workspace: Workspace, monkeypatch
     assert weights(folder, damaged) == weights(undisturbed, damaged)
     left = {path.name.partition(".")[2].partition("-")[0] for path in (folder / "checkpoints").iterdir()}
     assert left == {"", "damaged"}
+
+
+def test_a_full_disk_lets_the_run_rest_and_it_goes_on_when_there_is_room(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = submit_run(workspace, tiny("rnn", "name=cramped"), foreground=True)
+    folder = run_folder(workspace, run.id)
+    with monkeypatch.context() as cramped:
+        cramped.setattr(disk_space, "free_bytes", lambda _: 1_000 if list_checkpoints(folder) else 10**12)
+        rests = run_in_foreground(workspace, run.id, Timing.from_environment())
+    assert (rests.state, rests.owner) == ("paused", None) and "nearly full" in rests.reason and "resume" in rests.remedy
+    assert [info.step for info in list_checkpoints(folder)] == [20], "nothing is half written"
+    resume_run(workspace, run.id, foreground=True)
+    assert run_in_foreground(workspace, run.id, Timing.from_environment()).state == "finished"
+    assert [step for step, _ in losses(folder)] == list(range(1, 41))
 
 
 WEB = """

@@ -7,6 +7,7 @@ import resource
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from subprocess import Popen
 
@@ -209,6 +210,26 @@ def test_short_readers_do_not_let_the_journal_grow(tmp_path: Path) -> None:
                 read_points(tmp_path, "a")
         writer.commit()
         assert (tmp_path / "metrics.db-wal").stat().st_size < JOURNAL_BYTES
+
+
+def test_a_reader_that_stays_too_long_holds_nobody_up_and_leaves_no_mountain(tmp_path: Path) -> None:
+    def work(writer: MetricsWriter, commits: int) -> None:
+        for step in range(commits):
+            writer.sample(step, "", "x" * 100_000)
+            writer.commit()
+
+    with MetricsWriter(tmp_path, TOKEN) as writer:
+        work(writer, 1)
+        wal = tmp_path / "metrics.db-wal"
+        with closing(sqlite3.connect(tmp_path / "metrics.db", isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            assert reader.execute("SELECT count(*) FROM samples").fetchone() == (1,)
+            work(writer, 2 * JOURNAL_BYTES // 100_000)
+            assert wal.stat().st_size > JOURNAL_BYTES, "what the reader may still need is kept"
+            assert reader.execute("SELECT count(*) FROM samples").fetchone() == (1,), "and it sees what it saw"
+        work(writer, 20)
+        assert wal.stat().st_size <= JOURNAL_BYTES
+    assert seal_metrics(tmp_path)
 
 
 def test_a_full_disk_loses_nothing_that_waits(tmp_path: Path) -> None:
