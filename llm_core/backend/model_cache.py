@@ -12,7 +12,7 @@ from pathlib import Path
 
 from llm_core.config.errors import UserError
 from llm_core.generation.opening import OpenedModel, open_model
-from llm_core.workspace.checkpoints import MANIFEST, OPTIMIZER, find_checkpoint
+from llm_core.workspace.checkpoints import MANIFEST, OPTIMIZER, find_checkpoint, verify_checkpoint
 from llm_core.workspace.json_files import read_json
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.runs import run_folder
@@ -71,6 +71,10 @@ class ModelCache:
                 fingerprint = fingerprint_of(
                     path
                 )  # before the weights: should they change meanwhile, they are read again
+                problems = verify_checkpoint(path, without=(OPTIMIZER,))
+                if problems:
+                    what = f"This checkpoint is damaged. {problems[0].rstrip('.')}"
+                    raise UserError(what, remedy="Choose an earlier one; a run that goes on writes this one anew")
                 kept = _Kept(open_model(path), fingerprint)
                 self._kept[path] = kept
             self._kept.move_to_end(path)

@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -141,13 +141,19 @@ def find_checkpoint(run_folder: Path, step: int | None = None) -> CheckpointInfo
     raise UserError("There is no checkpoint at this step", value=step, remedy=f"There are: {steps}")
 
 
-def verify_checkpoint(path: Path) -> list[str]:
-    """What is wrong with a checkpoint, one sentence each; empty when every byte is as it was written."""
+def verify_checkpoint(path: Path, *, without: Collection[str] = ()) -> list[str]:
+    """What is wrong with a checkpoint, one sentence each; empty when every byte is as it was written.
+
+    Args:
+        without: files that the caller is not going to read, the optimizer's say; they are not looked at.
+    """
     manifest = _read_manifest(path)
     if isinstance(manifest, str):
         return [manifest]
     problems: list[str] = []
     for name, (size_bytes, sha256) in manifest.files.items():
+        if name in without:
+            continue
         file = safe_join(path, name)
         if not file.is_file():
             problems.append(f"{path.name}: {name} is missing.")

@@ -160,6 +160,11 @@ def test_a_model_stays_only_as_long_as_its_checkpoint(workspace: Workspace) -> N
     shutil.copytree(other, path)
     replaced, _ = models.get(first, step)
     assert replaced is not loaded and replaced.config.model.kind == "rnn"
+    weights = find_checkpoint(run_folder(workspace, second), step).path / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"damaged.*hash differs.*earlier"):
+        models.get(second, step)
     remove_checkpoint(path)
     models.forget_deleted()
     assert len(models) == 0
