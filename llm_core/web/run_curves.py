@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from llm_core.web.column import Column
 from llm_core.web.curves import DebiasedAverage, Floats
 from llm_core.workspace.metrics import FILE_NAME
 from llm_core.workspace.metrics_read import (
@@ -30,7 +31,7 @@ from llm_core.workspace.metrics_read import (
     surviving,
 )
 
-MAXIMUM_BYTES = 256 * 2**20
+MAXIMUM_BYTES = 512 * 2**20
 SMOOTHINGS_KEPT = 2
 GHOSTS_KEPT = 8
 # File times move in ticks of some milliseconds: a younger file may still change without its time changing.
@@ -42,39 +43,49 @@ _Signature = tuple[int, int, int, int, int]
 class Curve:
     """One key of one run: the surviving points in the order of their steps, smoothed versions of them, and ghosts.
 
-    Arrays are replaced, never changed, so a reader may keep what it was given.
+    What a reader was given never changes: new values come behind the end of its arrays, or into larger ones.
     """
 
     def __init__(self) -> None:
-        self.points = _no_points()
         self.ghosts: tuple[PointArrays, ...] = ()
         """The stretches that were given up, the latest last, each in the order of its steps."""
         self.last_id = 0
-        self._smoothed: OrderedDict[float, tuple[DebiasedAverage, Floats]] = OrderedDict()
+        self._columns = {"step": Column(np.int64), "tokens": Column(np.int64), "seconds": Column(), "value": Column()}
+        self._smoothed: OrderedDict[float, tuple[DebiasedAverage, Column]] = OrderedDict()
+
+    @property
+    def points(self) -> PointArrays:
+        """The points so far. Which row and segment of the file each came from is not kept: those two are zeros that take no room."""
+        columns = {name: column.values for name, column in self._columns.items()}
+        nothing = np.broadcast_to(np.int64(0), len(columns["step"]))
+        return PointArrays(id=nothing, segment=nothing, **columns)
 
     def append(self, points: PointArrays, last_id: int) -> None:
         """Points that follow the present ones."""
         self.last_id = max(self.last_id, last_id)
         if not len(points):
             return
-        self.points = _joined(self.points, points)
-        for weight, (average, values) in self._smoothed.items():
-            self._smoothed[weight] = (average, np.concatenate((values, average.extend(points.value))))
+        for name, column in self._columns.items():
+            column.append(getattr(points, name))
+        for average, values in self._smoothed.values():
+            values.append(average.extend(points.value))
 
     def smoothed(self, weight: float) -> Floats:
         """The moving average of all values; kept, and carried on as points arrive, for the weights asked for last."""
         if weight not in self._smoothed:
-            average = DebiasedAverage(weight)
-            self._smoothed[weight] = (average, average.extend(self.points.value))
+            average, values = DebiasedAverage(weight), Column()
+            values.append(average.extend(self._columns["value"].values))
+            self._smoothed[weight] = (average, values)
             while len(self._smoothed) > SMOOTHINGS_KEPT:
                 self._smoothed.popitem(last=False)
         self._smoothed.move_to_end(weight)
-        return self._smoothed[weight][1]
+        return self._smoothed[weight][1].values
 
     @property
     def size_bytes(self) -> int:
         """Memory of the arrays."""
-        return 8 * (len(self.points) * (6 + len(self._smoothed)) + 6 * sum(map(len, self.ghosts)))
+        columns = [*self._columns.values(), *(values for _, values in self._smoothed.values())]
+        return sum(column.size_bytes for column in columns) + 48 * sum(map(len, self.ghosts))
 
 
 @dataclass
@@ -218,19 +229,3 @@ def _stretches(points: PointArrays) -> tuple[PointArrays, ...]:
     """Points segment by segment, those of the last few segments."""
     found = sorted(set(points.segment.tolist()))[-GHOSTS_KEPT:]
     return tuple(_in_order(points.where(points.segment == segment)) for segment in found)
-
-
-def _joined(first: PointArrays, second: PointArrays) -> PointArrays:
-    return PointArrays(
-        id=np.concatenate((first.id, second.id)),
-        segment=np.concatenate((first.segment, second.segment)),
-        step=np.concatenate((first.step, second.step)),
-        tokens=np.concatenate((first.tokens, second.tokens)),
-        seconds=np.concatenate((first.seconds, second.seconds)),
-        value=np.concatenate((first.value, second.value)),
-    )
-
-
-def _no_points() -> PointArrays:
-    whole, real = np.zeros(0, dtype=np.int64), np.zeros(0)
-    return PointArrays(id=whole, segment=whole, step=whole, tokens=whole, seconds=real, value=real)
