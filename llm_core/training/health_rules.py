@@ -32,13 +32,13 @@ from llm_core.training.health_history import Facts, History, Numbers
 # Before this much of the run nothing is said about its course; a run without a known end is judged from so many steps on.
 _JUDGED_FROM_SHARE, _JUDGED_FROM_STEPS = 0.15, 100
 _HIGH_RATIO, _EXTREME_RATIO, _LOW_RATIO = 0.03, 0.15, 0.0007
-# A part whose gradient is this much shorter than the longest does not learn from it.
-_VANISHED_SHARE = 1e-4
+# A layer whose gradient is this much shorter than the longest does not learn from it. Four LSTM layers begin at 1e-5 and find their way.
+_VANISHED_SHARE = 1e-6
 _DEAD_SHARE = 0.6
 _LOOKS = 3
 _OVER_FITTING_RISE = 0.02
 _LITTLE_TOKENS_PER_PARAMETER, _LITTLE_EPOCHS, _LITTLE_GAP_NATS = 0.05, 10, 0.5
-_NEAR_UNIGRAM = 0.03
+_NEAR_UNIGRAM, _ONLY_FREQUENCIES_FROM_SHARE = 0.03, 0.3
 _PLATEAU_FROM_SHARE, _PLATEAU_GAIN, _PLATEAU_EVALUATIONS = 0.4, 0.01, 6
 _LOWER, _HIGHER = 3.0, 10.0
 
@@ -133,7 +133,7 @@ def vanishing_gradients(course: Course) -> Finding | None:
         VANISHING,
         "problem",
         course.history.last_step,
-        f"In {_listed(weak)} the gradient is less than 1/10,000 of that in {_named(strongest)} ({recent[weakest]:.1g} in "
+        f"In {_listed(weak)} the gradient is less than a millionth of that in {_named(strongest)} ({recent[weakest]:.1g} in "
         f"{_named(weakest)}, {recent[strongest]:.1g} in {_named(strongest)}).",
         "On its way back through the layers the signal that says what was wrong shrinks to nothing, so these layers hardly learn. Many "
         "layers of a network without shortcuts, and the sigmoid, do that.",
@@ -215,9 +215,11 @@ def over_fitting(course: Course) -> Finding | None:
 
 def only_frequencies(course: Course) -> Finding | None:
     """A loss that stays at the level of knowing how often each token occurs: the order of the text taught nothing."""
-    level = course.facts.unigram_nats
+    level, total = course.facts.unigram_nats, course.facts.total_steps
     losses = course.history.validation_loss[1:]
-    if level is None or len(losses) < 4 or not course.is_old_enough:
+    # Many networks rest at this level for a while before they find more.
+    is_early = total is not None and course.history.last_step < _ONLY_FREQUENCIES_FROM_SHARE * total
+    if level is None or len(losses) < 4 or is_early or not course.is_old_enough:
         return None
     newer = losses[len(losses) // 2 :]
     is_there = abs(float(newer[-1]) - level) < _NEAR_UNIGRAM * level

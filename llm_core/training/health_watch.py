@@ -28,7 +28,7 @@ from llm_core.training.health_rules import COURSE_RULES, Course, rounded
 from llm_core.training.health_sudden import ExplosionWatch, SpeedWatch, Spike, SpikeWatch
 
 _ROWS = 1024
-_ASKED_TIMES, _ASKED_EVERY_POINTS = 50, 5
+_ASKED_TIMES, _ASKED_EVERY_POINTS = 50, 10
 _GONE_AFTER = 3
 _LOWER = 3.0
 
