@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from llm_core.backend.lease import Heartbeat
+from llm_core.backend.peak_flops import full_speed
 from llm_core.backend.run_health import watch_health
 from llm_core.backend.run_progress import RunProgress
 from llm_core.backend.run_recorder import RunRecorder
@@ -131,3 +132,10 @@ def test_a_full_disk_is_known_by_its_number_or_its_text(tmp_path: Path) -> None:
     require_space(tmp_path / "not" / "there" / "yet", 1000)
     with pytest.raises(DiskNearlyFull, match="1,000,000 TB"):
         require_space(tmp_path, 10**18)
+
+
+def test_the_share_of_a_chip_is_known_where_its_peak_is() -> None:
+    peak = full_speed(1_000_000, "NVIDIA H100 80GB HBM3", "bfloat16", 2)
+    assert peak == pytest.approx(2 * 989e6), "two chips of 989 TFLOP/s at a million FLOP per token"
+    assert full_speed(1_000_000, "NVIDIA H100 80GB HBM3", "float32") is None
+    assert full_speed(1_000_000, "cpu", "bfloat16") is None

@@ -58,6 +58,7 @@ def test_every_pair_comes_once_an_epoch(count: int, batch_size: int, seed: int) 
     drawn: list[int] = []
     while len(drawn) < 3 * count:
         batch = batches.next()
+        assert numbered(count)[batches.starts_B].tolist() == sources(batch), "where each pair begins in the split"
         assert len(batch) == batch_size
         drawn += sources(batch)
         assert batches.tokens_seen == 3 * len(drawn)
