@@ -286,10 +286,11 @@ def layer_update_ratio(course: Course) -> float | None:
     history, facts = course.history, course.facts
     ratios: list[float] = []
     for part, looked_at in history.parts.items():
-        is_warm = looked_at.step >= min(facts.warmup_steps, (facts.total_steps or facts.warmup_steps) // 10) + 1
-        rates = np.interp(looked_at.step[is_warm], history.step, history.learning_rate)
-        if "layer" in part and len(rates) >= _LOOKS and rates.min() > 0:
-            ratios.append(float(np.nanmedian(looked_at.update_ratio[is_warm] / rates * facts.learning_rate)))
+        rates = np.interp(looked_at.step, history.step, history.learning_rate)
+        is_warm = looked_at.step > min(facts.warmup_steps, (facts.total_steps or facts.warmup_steps) // 10)
+        counts = is_warm & (rates > 0) & np.isfinite(looked_at.update_ratio)
+        if "layer" in part and counts.sum() >= _LOOKS:
+            ratios.append(float(np.median(looked_at.update_ratio[counts] / rates[counts] * facts.learning_rate)))
     return float(np.median(ratios)) if ratios else None
 
 
