@@ -1,6 +1,5 @@
 // The live chart: asks the server for the visible stretch of each run and draws it with Plotly.react into one lasting node.
-// Not here: smoothing and thinning (the server does both), what is shown (the page says so in `data`), what it looks like
-// (live_plot_picture.js, which stands in front of this in one script).
+// Not here: smoothing and thinning (the server), what is shown (the page says so in `data`), what it looks like (live_plot_picture.js).
 
 const charts = new WeakMap();
 const RETRY_MS = [1000, 2000, 4000, 8000, 15000];
@@ -150,16 +149,7 @@ class LiveChart {
     if (!hasPoints && !this.drawn) return;
     const pickedX = placeOf(this.data.picked, this.answers);
     const layout = () => layoutOf(this.data, theme, narrow, picture, this.plot.layout?.yaxis?.range ?? [0, 0], pickedX);
-    const filename = this.data.runs.map((run) => run.name).join(' ').replace(/[^\w-]+/g, '-').slice(0, 80);
-    const asSvg = {
-      name: 'svg', title: 'Download plot as an SVG', icon: Plotly.Icons.disk,
-      click: (plot) => Plotly.downloadImage(plot, { format: 'svg', filename }),
-    };
-    const config = {
-      displaylogo: false, displayModeBar: narrow ? false : 'hover', modeBarButtonsToRemove: ['select2d', 'lasso2d'],
-      modeBarButtonsToAdd: [asSvg], toImageButtonOptions: { filename, scale: 2 },
-      showSendToCloud: false, plotlyServerURL: '', // its "Share chart" would send the curve elsewhere
-    };
+    const config = this.configFor(Plotly, narrow);
     await Plotly.react(this.plot, picture.traces, layout(), config);
     if (!this.drawn) {
       this.drawn = true;
@@ -169,6 +159,18 @@ class LiveChart {
     }
     const words = picture.named.filter((trace) => trace.y.length).map(({ name, x, y }) => `${name} ${y.at(-1)?.toPrecision(4) ?? 'not a number'} at ${x.at(-1)}`);
     this.box.ariaLabel = `${this.data.y_label} by ${this.data.x_label}: ${words.join(', ')}. Arrow keys move, plus and minus zoom, 0 shows all.`;
+  }
+
+  // Kept: with a new function in its config Plotly builds the chart anew, and the zoom is lost.
+  configFor(Plotly, narrow) {
+    const filename = this.data.runs.map((run) => run.name).join(' ').replace(/[^\w-]+/g, '-').slice(0, 80);
+    const click = (plot) => Plotly.downloadImage(plot, { format: 'svg', filename });
+    this.configs ??= {};
+    return this.configs[`${narrow} ${filename}`] ??= {
+      displaylogo: false, displayModeBar: narrow ? false : 'hover', modeBarButtonsToRemove: ['select2d', 'lasso2d'],
+      modeBarButtonsToAdd: [{ name: 'svg', title: 'Download plot as an SVG', icon: Plotly.Icons.disk, click }],
+      toImageButtonOptions: { filename, scale: 2 }, showSendToCloud: false, plotlyServerURL: '', // "Share chart" would send the curve away
+    };
   }
 
   // Every curve answers to a click at its place: what lies nearest to the pointer is meant.

@@ -1,5 +1,5 @@
-// What a live chart draws: answers of the series route to the traces and the layout that Plotly takes. Pure functions; nothing here asks,
-// waits or remembers. Joined in front of live_plot.js into one script (live_plot.py), which is where chart and polling are.
+// What a live chart draws: answers of the series route to the traces and the layout that Plotly takes. Pure functions.
+// Joined in front of live_plot.js into one script (live_plot.py). Not here: asking and waiting (live_plot.js).
 
 const NARROW = 640;
 const ALARM = '#D55E00';
