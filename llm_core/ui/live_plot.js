@@ -173,7 +173,7 @@ class LiveChart {
     };
   }
 
-  // Every curve answers to a click at its place: what lies nearest to the pointer is meant.
+  // All curves answer to a click: what lies nearest to the pointer is meant.
   clicked({ points, event }) {
     const left = this.plot.getBoundingClientRect().left;
     const distance = ({ xaxis, x }) => Math.abs(left + xaxis._offset + xaxis.d2p(x) - event.clientX);

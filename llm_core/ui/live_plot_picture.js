@@ -30,7 +30,7 @@ function converterOf(data, run, key) {
   return (y) => y === null ? null : y / (Math.LN2 * run.bytes_per_token);
 }
 
-// One curve: the range of its raw values, then the line over it.
+// One curve: the range of its raw values, and its line.
 function curveTraces(data, run, series, theme, several) {
   const convert = converterOf(data, run, series.key);
   const color = data.colors[series.key]?.[theme.isDark ? 1 : 0] ?? run.color;
@@ -98,7 +98,7 @@ function markTrace(marks) {
   };
 }
 
-// Everything that is drawn, what stands at the ends of curves, and the marks.
+// Everything that is drawn, with names at ends of curves, and marks.
 function pictureOf(data, answers, theme) {
   const several = data.runs.length > 1;
   const lines = [], ghosts = [], ends = [], marks = [];
@@ -120,7 +120,7 @@ function pictureOf(data, answers, theme) {
   return { traces, ends, marks, named: lines.filter((trace) => trace.name) };
 }
 
-// Where a step stands on the axis, by the curve that has most points; undefined where nothing is drawn.
+// Where a step stands on the axis, by the curve that has most points.
 function placeOf(step, answers) {
   const [series] = [...answers.values()].flatMap((answer) => answer.series).filter(({ x }) => x.length).sort((a, b) => b.x.length - a.x.length);
   if (!series || !step) return undefined;
