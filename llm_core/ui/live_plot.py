@@ -257,6 +257,7 @@ _CSS = """
 .gb-phases[hidden] { display: none; }
 .gb-phases strong { font-size: 1.15rem; font-weight: 600; }
 .gb-phases span, .gb-phases small { opacity: 0.75; font-size: 0.9rem; }
-.gb-line { min-height: 1.2rem; font: 0.8rem var(--st-font); color: var(--st-text-color); opacity: 0.75; text-align: right; }
+.gb-line { min-height: 1.2rem; margin-top: -1.2rem; position: relative; pointer-events: none; font: 0.8rem var(--st-font);
+  color: var(--st-text-color); opacity: 0.75; text-align: right; }
 .gb-line[data-state="problem"] { opacity: 1; color: var(--st-red-text-color); }
 """

@@ -87,10 +87,12 @@ function referenceTraces({ band, runs, keys, ...data }, until, theme) {
   return [{ ...edge, y: cut(band.low).map(convert) }, { ...edge, y: cut(band.high).map(convert), fill: 'tonexty', fillcolor: tinted(theme.text, 0.08) }];
 }
 
+// What happened at one place stands one above the other.
 function markTrace(marks) {
   const each = (name) => marks.map((mark) => mark[name]);
+  const below = (mark, index) => marks.slice(0, index).filter(({ x }) => x === mark.x).length;
   return {
-    x: each('x'), y: marks.map(() => 0.015), yaxis: 'y2', mode: 'markers', showlegend: false, meta: { marks: true },
+    x: each('x'), y: marks.map((mark, index) => 0.015 + 0.045 * below(mark, index)), yaxis: 'y2', mode: 'markers', showlegend: false, meta: { marks: true },
     text: marks.map((mark) => escaped(mark.label)), hovertemplate: '%{text}<extra></extra>', customdata: each('step'),
     marker: {
       symbol: each('symbol'), size: each('size'), color: each('color'), line: { width: 0 }, opacity: marks.map((mark) => mark.ghost ? 0.35 : 0.8),

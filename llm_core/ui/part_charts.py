@@ -123,7 +123,7 @@ def device_charts(known_keys: Sequence[str]) -> list[Chart]:
 
 
 def _usual_guide() -> Guide:
-    return {"value": USUAL_UPDATE_RATIO, "label": "usual: 0.001 and somewhat more"}
+    return {"value": USUAL_UPDATE_RATIO, "label": "usual: 0.001 and more"}
 
 
 def _colored(look: Look, colors: dict[str, tuple[str, str]] | None) -> Look:

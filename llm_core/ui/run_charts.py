@@ -163,7 +163,8 @@ def _loss_chart(view: RunView, summary: RunSummary, unit: str) -> Chart:
         names = view.band.names
         who = names[0] if len(names) == 1 else f"{len(names)} earlier runs of this text ({', '.join(names[:3])}"
         more = "" if len(names) == 1 else (", …)" if len(names) > 3 else ")")
-        parts.append(f"Pale area: validation of {who}{more} after as many tokens.")
+        shape = "Pale line" if len(names) == 1 else "Pale area"
+        parts.append(f"{shape}: validation of {who}{more} after as many tokens.")
     return Chart([words.train_key, words.validation_key], " ".join(parts), guides=shown_guides)
 
 

@@ -72,7 +72,10 @@ def comparable_runs(workspace: Workspace, record: JobRecord) -> list[JobRecord]:
 
 
 def reference_band(workspace: Workspace, runs: Sequence[JobRecord], objective: str) -> ReferenceBand | None:
-    """The range of these runs' validation losses; None where none of them was measured twice."""
+    """The range of these runs' validation losses; None where none of them was measured after its beginning.
+
+    The loss before the first step is left out: it falls so fast at first that a straight line from there tells nothing.
+    """
     key = objective_words()[objective].validation_key
     curves: list[tuple[Floats, Floats]] = []
     names: list[str] = []
@@ -80,10 +83,10 @@ def reference_band(workspace: Workspace, runs: Sequence[JobRecord], objective: s
         folder = run_folder(workspace, run.id)
         try:
             points = read_points(folder, key)
-            points = points.where(surviving(points, segments(folder)) & np.isfinite(points.value))
+            points = points.where(surviving(points, segments(folder)) & np.isfinite(points.value) & (points.tokens > 0))
         except UserError:
             continue  # damaged; its own page says so
-        if len(points) >= 2:
+        if len(points):
             order = np.argsort(points.tokens, kind="stable")
             curves.append((points.tokens[order].astype(np.float64), points.value[order]))
             names.append(run.name)

@@ -38,7 +38,7 @@ def finished(workspace: Workspace, registry: Registry, name: str, values: dict[i
 def test_the_band_is_the_range_of_earlier_runs_at_the_same_tokens(workspace: Workspace, registry: Registry) -> None:
     for name in ("letters", "other"):
         import_corpus(workspace, f"{name} abc " * 100, ImportOptions(name=name, kind="paste"))
-    finished(workspace, registry, "slow", {0: 4.0, 1000: 3.0, 2000: 2.0})
+    finished(workspace, registry, "slow", {0: 4.0, 500: 3.5, 1000: 3.0, 2000: 2.0})
     finished(workspace, registry, "quick", {0: 4.2, 1000: 2.5, 1500: math.nan}, "model.kind=lstm")
     finished(workspace, registry, "elsewhere", {0: 9.0, 1000: 9.0}, "data.dataset=other")
     finished(workspace, registry, "masked", {0: 9.0, 1000: 9.0}, "model.kind=encoder")
@@ -50,9 +50,9 @@ def test_the_band_is_the_range_of_earlier_runs_at_the_same_tokens(workspace: Wor
     assert [run.name for run in runs] == ["quick", "slow"]
     band = reference_band(workspace, runs, "causal")
     assert band is not None and band.names == ("quick", "slow")
-    assert (band.tokens, band.low, band.high) == ((0, 1000, 2000), (4.0, 2.5, 2.0), (4.2, 3.0, 2.0))
-    assert band.at(500) == pytest.approx((3.25, 3.6)) and band.at(1500) == pytest.approx((2.25, 2.5))
-    assert band.at(2001) is None
+    assert (band.tokens, band.low, band.high) == ((500, 1000, 2000), (3.5, 2.5, 2.0), (3.5, 3.0, 2.0))
+    assert band.at(750) == pytest.approx((3.0, 3.25)) and band.at(1500) == pytest.approx((2.25, 2.5))
+    assert band.at(2001) is None and band.at(0) is None, "the loss before the first step says nothing"
     assert reference_band(workspace, runs[:0], "causal") is None
 
 
