@@ -138,6 +138,11 @@ class Supervisor:
             return  # the worker ended in order between our two looks
         if record.foreground or owner.pid == os.getpid() or not self._is_silent(record, watched):
             return
+        if not owner.was_started_with(str(self.workspace.root)):
+            # A workspace that was copied while a run went on names a process that works for the original.
+            with contextlib.suppress(LeaseLost):
+                self._registry.requeue(record.id, token, "Its worker belongs to another workspace.")
+            return
         now = time.monotonic()
         if watched.terminated_at is None:
             watched.terminated_at = now

@@ -29,6 +29,15 @@ class ProcessIdentity:
         """Whether exactly this process still runs; a zombie is dead, a stopped one (SIGSTOP) lives."""
         return self.boot_id == _boot_id() and _start_time(self.pid) == self.start_time
 
+    def was_started_with(self, argument: str) -> bool:
+        """Whether this is among the process's arguments, word for word."""
+        if not (_PROC / "self/cmdline").exists():
+            return argument in _output("ps", "-o", "command=", "-p", str(self.pid))
+        try:
+            return os.fsencode(argument) in (_PROC / str(self.pid) / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+
     def send_signal(self, signal_number: int) -> bool:
         """Signal exactly this process; False when it is gone (nobody else is ever signalled)."""
         with contextlib.ExitStack() as stack:

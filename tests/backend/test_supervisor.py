@@ -35,8 +35,9 @@ QUICK = Timing(lease_seconds=0.2, start_seconds=0.4, term_grace_seconds=0.1, pol
 
 
 @pytest.fixture
-def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+def sleeper(workspace: Workspace) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that names the workspace, as its workers do."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", str(workspace.root)])
     yield child
     child.kill()
     child.wait()
@@ -62,6 +63,25 @@ def held_by(workspace: Workspace, owner: ProcessIdentity) -> JobRecord:
 def record_of(workspace: Workspace, run_id: str) -> JobRecord:
     with Registry(workspace) as registry:
         return registry.get(run_id)
+
+
+def test_a_copied_workspace_ends_no_worker_of_the_original(workspace: Workspace) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "/the/original"])
+    try:
+        record = held_by(workspace, identity_of(child))
+        with Registry(workspace) as registry:
+            supervisor = Supervisor(registry, QUICK, Slots())
+
+            def is_given_back() -> bool:
+                supervisor.look()
+                return record_of(workspace, record.id).is_final
+
+            wait_for("the run to be given back", is_given_back, 10)
+        assert record_of(workspace, record.id).reason.startswith("Its worker belongs to another workspace.")
+        assert child.poll() is None, "it works on for the original"
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_a_clock_that_jumps_kills_nobody_and_silence_does(
