@@ -55,7 +55,7 @@ def layer_chart(known_keys: Sequence[str], measure: str) -> Chart | None:
         return None
     shown = _evenly(parts, MAXIMUM_PARTS)
     left_out = f" {len(shown)} of {len(parts)} parts are shown." if len(shown) < len(parts) else ""
-    depth = "One line for each part of the network, the first layers pale, the last ones deep."
+    depth = "One line for each part of the network; the blues go from the first layer to the last."
     if measure == "update_ratio":
         caption = (
             f"{depth} From 0.001 to 0.02 is usual at the peak of the learning rate: a step changes a thousandth to a fiftieth "

@@ -17,7 +17,7 @@ from llm_core.workspace.metrics_read import Event, Segment
 
 MAXIMUM_MARKS = 60
 MARK_CHARACTERS = 200
-CHECKPOINT, RESUMED, NAN, FORKED = "checkpoint", "resumed", "nan", "forked"
+CHECKPOINT, RESUMED, NAN, FORKED, DIVERGED = "checkpoint", "resumed", "nan", "forked", "diverged"
 
 _Mark = tuple[int, str, str, bool]
 """Step, kind, label, and whether it lies in a stretch that was given up."""
@@ -40,7 +40,9 @@ def marks_of(
         steps, axis: steps of the longest curve, and where they stand on the axis.
         start, end: what is visible, on the axis.
     """
-    found = _joined([*_written(run), *_not_numbers(run, keys)])
+    written = _written(run)
+    told = {step for step, kind, *_ in written if kind == DIVERGED}
+    found = _joined([*written, *(mark for mark in _not_numbers(run, keys) if mark[0] not in told)])
     if not is_by_step and not len(steps):
         return []
     at = np.array([step for step, *_ in found], dtype=np.float64)

@@ -159,6 +159,9 @@ def test_not_a_number_is_null_and_marked(browser: TestClient, live_run: Start) -
     ]
     (smooth,) = ask(browser, run, smooth=0.5)["series"]
     assert smooth["y"][1] is None and smooth["y"][3] is not None
+    run.writer.event("diverged", "Step 3 was not finite.", step=3)
+    run.writer.commit()
+    assert [mark["kind"] for mark in ask(browser, run)["marks"]] == ["nan", "diverged"], "told once"
 
 
 def test_after_a_resume_the_superseded_steps_are_hidden(browser: TestClient, live_run: Start) -> None:
