@@ -52,8 +52,8 @@ class _Killed(BaseException):
 class _Scripted(RunControl):
     """Appends the commands of a script as the loop comes to their steps."""
 
-    script: Script = {}
-    dies_at = -1
+    script: Script
+    dies_at: int
 
     def poll(self, trainer: Trainer) -> Instruction:
         if trainer.step == self.dies_at:
