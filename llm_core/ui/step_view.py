@@ -162,7 +162,7 @@ def _parts(view: RunView, step: int, known: list[str]) -> None:
     st.caption(
         "The parts of the network at this step"
         if at == step
-        else f"The parts of the network, last looked at at step {at:,}"
+        else f"The parts of the network, measured next to it at step {at:,}"
     )
     table = pd.DataFrame(
         {
