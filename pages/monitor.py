@@ -13,6 +13,7 @@ from llm_core.ui.run_details import show_events, show_log, show_samples, show_se
 from llm_core.ui.run_exports import run_exports
 from llm_core.ui.run_head import run_head
 from llm_core.ui.run_notes import run_notes
+from llm_core.ui.run_notice import run_notice
 from llm_core.ui.run_verdict import sentences, show_verdict
 from llm_core.ui.run_view import run_view
 from llm_core.ui.states import choose_run, empty_place, from_code, page_head
@@ -41,6 +42,7 @@ if waits_for_levels and view.tokens is not None and may("measure-levels"):
     submit_levels(workspace, view.tokens)
 
 run_head(workspace, record)
+run_notice(record)
 
 summary = summarise_run(workspace, record)
 picked = picked_step(record.id, summary.steps)

@@ -21,17 +21,17 @@ class LoggingConfig(Settings):
     tensorboard: bool = setting(
         False,
         label="TensorBoard",
-        help="Writes event files into the run's folder, for `tensorboard --logdir`.",
+        help="Writes event files into the run's folder, which TensorBoard draws.",
     )
     mlflow: bool = setting(
         False,
         label="MLflow",
-        help="Sends curves and samples to the MLflow server of MLFLOW_TRACKING_URI. Needs the extra `mlflow`.",
+        help="Sends curves and samples to the MLflow server of MLFLOW_TRACKING_URI. Needs the package mlflow-skinny.",
     )
     wandb: bool = setting(
         False,
         label="Weights & Biases",
-        help="Sends curves and samples to Weights & Biases with the key in WANDB_API_KEY. Needs the extra `wandb`.",
+        help="Sends curves and samples to Weights & Biases with the key in WANDB_API_KEY. Needs the package wandb.",
     )
     webhook_url: str = setting(
         "",

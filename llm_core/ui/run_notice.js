@@ -1,0 +1,56 @@
+// "Tell me when it ends": asks for permission on the click, then asks how the run is until it has ended, whichever page of the tab is
+// shown. Not here: messages while no tab is open (the webhook sends those).
+
+const ENDS = { finished: 'has finished', stopped: 'was stopped', failed: 'failed', diverged: 'diverged' };
+const EVERY_MS = 4000;
+// Lasts as long as the tab: the script is loaded anew with each page, and leaving Monitor must not end the watch.
+const watched = (window.glassboxNotices ??= new Map());
+const kept = (id) => `glassbox-notice-${id}`;
+
+function forget(id) {
+  clearTimeout(watched.get(id));
+  watched.delete(id);
+  localStorage.removeItem(kept(id));
+}
+
+function watch(run) {
+  if (watched.has(run.id)) return;
+  localStorage.setItem(kept(run.id), '1');
+  watched.set(run.id, setTimeout(look, 0, run));
+}
+
+async function look(run) {
+  try {
+    const response = await fetch(`/api/runs/${encodeURIComponent(run.id)}/heartbeat`, { cache: 'no-store' });
+    if (response.status === 404) return forget(run.id);
+    const { state, reason } = response.ok ? await response.json() : {};
+    if (!watched.has(run.id)) return;
+    if (ENDS[state]) {
+      forget(run.id);
+      const notice = new Notification(`${run.name} ${ENDS[state]}`, { body: reason, tag: run.id });
+      notice.onclick = () => window.focus();
+      return;
+    }
+  } catch {
+    // The server is away for a moment: the run goes on without it, and so does the watch.
+  }
+  if (watched.has(run.id)) watched.set(run.id, setTimeout(look, EVERY_MS, run));
+}
+
+export default function ({ data, parentElement }) {
+  const [box, line] = ['input', 'small'].map((name) => parentElement.querySelector(name));
+  if (!window.isSecureContext || !('Notification' in window)) {
+    box.disabled = true;
+    line.textContent = 'Notices need a secure address: https, or this machine itself.';
+    return;
+  }
+  if (localStorage.getItem(kept(data.id)) && Notification.permission === 'granted') watch(data);
+  box.checked = watched.has(data.id);
+  box.onchange = async () => {
+    line.textContent = '';
+    if (!box.checked) return forget(data.id);
+    box.checked = (await Notification.requestPermission()) === 'granted';
+    if (box.checked) watch(data);
+    else line.textContent = 'The browser does not let this page send notices. Allow them beside the address.';
+  };
+}
