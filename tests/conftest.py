@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 # Before torch is imported, in this process and in all that tests start.
 os.environ.update(thread_environment())
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One core for each of the processes that test side by side: two threads of each would wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell starts its background jobs deaf to Ctrl-C, and deafness is inherited: tests that send it would wait in vain.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Supervisors and inference processes leave soon after the last work.
