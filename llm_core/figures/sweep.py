@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from llm_core.figures.escaping import plotly_text
 
 _INK = {False: "#1F2328", True: "#E6E4DE"}
-_FAINT = {False: "#6B6F76", True: "#A5A29A"}
+_GROUND = {False: "rgba(251,250,247,0.85)", True: "rgba(20,23,26,0.85)"}
 _LINE = {False: "#8A857A", True: "#7A8188"}
 _WORST = {False: (214, 208, 196), True: (62, 68, 74)}
 _BEST = {False: (0, 114, 178), True: (86, 180, 233)}
@@ -87,7 +87,7 @@ def parallel_coordinates(
     figure.update_yaxes(visible=False, range=[-0.06, 1.06], fixedrange=True)
     return figure.update_layout(
         height=380,
-        margin={"t": 64, "r": 8, "b": 8, "l": 8},
+        margin={"t": 16 + 16 * max(len(_wrapped(title)) for title in titles), "r": 8, "b": 8, "l": 8},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "Inter, 'Source Sans', sans-serif", "color": _INK[dark], "size": 12},
@@ -101,7 +101,7 @@ def parallel_coordinates(
 def _draw_axis(figure: go.Figure, number: int, title: str, scale: _Scale, dark: bool) -> None:
     line = {"color": _LINE[dark], "width": 1}
     figure.add_shape(type="line", x0=number, x1=number, y0=0, y1=1, line=line, layer="below")
-    wrapped = "<br>".join(plotly_text(part) for part in textwrap.wrap(title, _TITLE_CHARACTERS)[:3])
+    wrapped = "<br>".join(plotly_text(part) for part in _wrapped(title))
     figure.add_annotation(
         x=number,
         y=1,
@@ -119,10 +119,16 @@ def _draw_axis(figure: go.Figure, number: int, title: str, scale: _Scale, dark: 
             text=plotly_text(text),
             xanchor="left",
             yanchor="middle",
-            xshift=7,
+            xshift=8,
             showarrow=False,
-            font={"size": 11, "color": _FAINT[dark]},
+            font={"size": 11, "color": _INK[dark]},
+            bgcolor=_GROUND[dark],
+            borderpad=1,
         )
+
+
+def _wrapped(title: str) -> list[str]:
+    return textwrap.wrap(title, _TITLE_CHARACTERS)[:3]
 
 
 def _scale(values: Sequence[float | str | None]) -> _Scale:
@@ -177,4 +183,4 @@ def _color(loss: float | None, losses: Sequence[float], dark: bool) -> str:
 def _spoken(value: float | str | None) -> str:
     if value is None:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -115,7 +115,7 @@ def _is_there(value: Any) -> bool:
 
 _NUMBER = st.column_config.NumberColumn(format="%.3f")
 _COLUMNS = {
-    "name": st.column_config.TextColumn(pinned=True, width=150),
+    "name": st.column_config.TextColumn(pinned=True, width=260),
     "bits/byte": st.column_config.NumberColumn(format="%.3f", help="Validation; compares across tokenizers."),
     "validation": st.column_config.NumberColumn(format="%.3f", help="In nats per token."),
     "training": st.column_config.NumberColumn(format="%.3f", help="In nats per token, of the last batch."),

@@ -14,7 +14,6 @@ import streamlit as st
 
 from llm_core.backend.mean_curves import mean_band
 from llm_core.backend.run_groups import (
-    NAMING_SETTINGS,
     Result,
     differing_settings,
     group_labels,
@@ -76,8 +75,15 @@ def show_overlay(workspace: Workspace, runs: Sequence[ListedRun]) -> None:
         )
         by = _NOT_GROUPED
         if len(choices) > 1:
+            # Curves that grow are shown one by one; of runs at rest the seeds belong together.
+            is_at_rest = all(run.summary.state in FINAL for run in runs)
             by = st.selectbox(
-                "Group by", list(choices), format_func=choices.__getitem__, width=240, key=f"runs-by-{len(runs)}"
+                "Group by",
+                list(choices),
+                index=list(choices).index(_BY_SEED) if is_at_rest and _BY_SEED in choices else 0,
+                format_func=choices.__getitem__,
+                width=240,
+                key=f"runs-by-{len(runs)}-{is_at_rest}",
             )
     # Other runs may have other curves than those among which this one was chosen.
     curve = curves.get(title) or next(iter(curves.values()))
@@ -93,7 +99,9 @@ def show_sweep(runs: Sequence[ListedRun]) -> None:
     """The picture of a sweep, where all runs belong to one: each run a line through what was varied, to its loss."""
     configs = [run.config for run in runs]
     sweep = sweep_of(configs)
-    apart = {name: values for name, values in differing_settings(configs).items() if name not in NAMING_SETTINGS}
+    apart = differing_settings(configs)
+    if len(apart) > 1:
+        apart.pop(_BY_SEED, None)
     if not sweep or not apart:
         return
     labels = setting_labels()

@@ -135,7 +135,7 @@ def _row(run: ListedRun) -> dict[str, object]:
 
 _OPTIONAL = ("filled in", "group", "tags", "data")
 _COLUMNS = {
-    "name": st.column_config.TextColumn(pinned=True, width=150),
+    "name": st.column_config.TextColumn(pinned=True, width=210),
     "state": st.column_config.TextColumn(width=70),
     "bits/byte": st.column_config.NumberColumn(format="%.3f", help="Validation; compares across tokenizers."),
     "validation": st.column_config.NumberColumn(format="%.3f", help="Validation loss in nats per token."),

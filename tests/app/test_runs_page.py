@@ -162,24 +162,25 @@ def test_a_sweep_is_drawn_grouped_and_judged_by_its_seeds(workspace: Workspace) 
     app = open_runs(run=ids(workspace, *SWEEP))
     said = texts(app)
     assert "Learning rate 0.02" in said and "over 2 seeds (p " in said, "two seeds of two settings are a paired test"
-    (picture,) = pictures(app)
+    bands, picture = pictures(app)
+    named = [trace["name"] for trace in bands["data"] if trace.get("name")]
+    assert named == ["Learning rate 0.02 (2 runs)", "Learning rate 0.002 (2 runs)"], (
+        "the seeds belong together at first"
+    )
     lines = picture["data"]
-    assert len(lines) == 4 and all(len(line["x"]) == 3 for line in lines), "learning rate, seed, loss"
+    assert len(lines) == 4 and all(len(line["x"]) == 2 for line in lines), (
+        "learning rate and loss; seeds are no setting"
+    )
     assert [line["line"]["width"] for line in lines].count(4) == 1 and lines[-1]["line"]["width"] == 4
     assert any("Learning rate" in note["text"] for note in picture["layout"]["annotations"])
-    by = app.selectbox(key="runs-by-4")
-    by.set_value("seed").run()
-    assert not app.exception
-    bands, _ = pictures(app)
-    named = [trace["name"] for trace in bands["data"] if trace.get("name")]
-    assert named == ["Learning rate 0.02 (2 runs)", "Learning rate 0.002 (2 runs)"]
-    app.selectbox(key="runs-by-4").set_value("optimizer.learning_rate").run()
-    assert [trace["name"] for trace in pictures(app)[0]["data"] if trace.get("name")] == [
-        "0.002 (2 runs)",
-        "0.02 (2 runs)",
-    ]
+    by = app.selectbox(key="runs-by-4-True")
+    by.set_value("optimizer.learning_rate").run()
+    named = [trace["name"] for trace in pictures(app)[0]["data"] if trace.get("name")]
+    assert named == ["0.002 (2 runs)", "0.02 (2 runs)"]
     app.button_group(key="runs-curve").set_value("Training").run()
     assert not app.exception and "loss of each step" in texts(app)
+    app.selectbox(key="runs-by-4-True").set_value("").run()
+    assert len(pictures(app)) == 1, "one by one they are drawn live"
 
 
 def test_a_race_is_queued_once_and_ticked(workspace: Workspace) -> None:
