@@ -17,7 +17,10 @@ from llm_core.figures.escaping import plotly_text
 _INK = {False: "#1F2328", True: "#E6E4DE"}
 _GRID = {False: "#DDD9CF", True: "#33383D"}
 _BAND_OPACITY = {False: 0.18, True: 0.3}
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87F00", "#56B4E9")
+_COLORS = {
+    False: ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87F00", "#56B4E9"),
+    True: ("#56B4E9", "#F0804A", "#2EBE93", "#DE8FC0", "#F2B23A", "#D9CE5A"),
+}
 _LONG = 100_000  # from here on ticks are written 200k, 1M
 _DASHES = ("solid", "dash", "dot")
 
@@ -39,7 +42,8 @@ def group_bands(bands: Sequence[Band], *, x_title: str, y_title: str, dark: bool
     """The lines, named in a legend above that wraps on a narrow screen."""
     figure = go.Figure()
     for number, band in enumerate(bands):
-        color, dash = _COLORS[number % len(_COLORS)], _DASHES[number // len(_COLORS) % len(_DASHES)]
+        colors = _COLORS[dark]
+        color, dash = colors[number % len(colors)], _DASHES[number // len(colors) % len(_DASHES)]
         x = np.asarray(band.x)
         if band.count > 1:
             around = np.concatenate([x, x[::-1]])
@@ -74,7 +78,7 @@ def group_bands(bands: Sequence[Band], *, x_title: str, y_title: str, dark: bool
         margin={"t": 10, "r": 10, "b": 10, "l": 10},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": _INK[dark], "size": 12},
+        font={"family": "Inter, 'Source Sans', sans-serif", "color": _INK[dark], "size": 12},
         hovermode="x unified",
         hoverlabel={"bgcolor": "#FFFFFF" if not dark else "#1B1F23", "font": {"color": _INK[dark]}},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},

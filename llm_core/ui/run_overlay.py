@@ -91,8 +91,13 @@ def show_overlay(workspace: Workspace, runs: Sequence[ListedRun]) -> None:
         _lay_over(runs, curve, x)
     else:
         _show_bands(workspace, runs, curve, x, by)
-    for sentence in _sentences(workspace, runs):
-        st.markdown(literal(sentence))
+    sentences = _sentences(workspace, runs)
+    if sentences:
+        st.markdown("  \n".join(map(literal, sentences)))
+    if any("(p " in sentence for sentence in sentences):
+        st.caption(
+            "Paired t-test over the common seeds; ± is the 95 % interval. Both allow for the number of comparisons."
+        )
 
 
 def show_sweep(runs: Sequence[ListedRun]) -> None:
