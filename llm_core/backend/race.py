@@ -101,7 +101,7 @@ def submit_race(
     """
     record = find_dataset(workspace, dataset)
     group = free_group(workspace, f"{RACE}{name.strip() or record.name}")
-    planned = plan_race(record.id, entrants, budget, tokenizer=tokenizer, seeds=seeds, group=group)
+    planned = plan_race(record.name, entrants, budget, tokenizer=tokenizer, seeds=seeds, group=group)
     return submit_group(workspace, planned, once=once)
 
 

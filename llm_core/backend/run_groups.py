@@ -144,13 +144,13 @@ def _spread(group: SeedGroup, unit: str) -> list[str]:
 
 
 def setting_labels() -> dict[str, str]:
-    """What every setting of every family is called in the form, by dotted name."""
-    return {
-        row.path: row.label
-        for kind in MODEL_CONFIGS
-        for objective in OBJECTIVES_OF[kind]
-        for row in describe_run(kind, objective)
-    }
+    """What every setting of every family is called in the form, by dotted name; where families differ, as the first one says it."""
+    labels: dict[str, str] = {}
+    for kind in MODEL_CONFIGS:
+        for objective in OBJECTIVES_OF[kind]:
+            for row in describe_run(kind, objective):
+                labels.setdefault(row.path, row.label)
+    return labels
 
 
 def spoken(value: Any) -> str:

@@ -135,6 +135,7 @@ def test_a_race_is_queued_once_and_in_order(queue: Workspace) -> None:
     first = submit_race(queue, "letters", ["lstm", "gru"], Budget(steps=5), once="click")
     again = submit_race(queue, "letters", ["lstm", "gru"], Budget(steps=5), once="click")
     assert [record.id for record in first] == [record.id for record in again]
+    assert {record.config["data"]["dataset"] for record in first} == {"letters"}, "the name, which people read"
     assert queued(queue) == ["race letters LSTM", "race letters GRU"]
     another = submit_race(queue, "letters", ["lstm", "gru"], Budget(steps=5))
     assert {str(record.config["group"]) for record in another} == {"race letters 2"}
