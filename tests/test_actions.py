@@ -35,7 +35,6 @@ CHANGES: dict[str, set[str]] = {
     "backend.jobs.submit_probe": {"measure"},
     "backend.jobs.stop_job": {"stop-run", "cancel-job"},
     "backend.jobs.edit_queued_run": {"edit-queued"},
-    "backend.jobs.resume_run": {"resume-run"},
     "backend.jobs.delete_run": {"delete-run"},
     "backend.run_commands.pause_run": {"pause-run"},
     "backend.run_commands.stop_run": {"stop-run"},
@@ -44,7 +43,7 @@ CHANGES: dict[str, set[str]] = {
     "backend.run_commands.change_run": {"change-run"},
     "backend.run_commands.fork_run": {"fork-run"},
     "backend.run_commands.roll_back_run": {"roll-back-run"},
-    "backend.run_commands.resume_with": {"resume-run", "change-run"},
+    "backend.run_commands.resume_run": {"resume-run", "change-run"},
     "backend.run_import.import_run": {"import-run"},
     "backend.race.submit_race": {"race"},
     "backend.sweeps.submit_sweep": {"sweep"},
@@ -271,8 +270,9 @@ def test_the_reader_sees(source: str) -> None:
 
 def test_the_reader_accepts() -> None:
     source = """
-from llm_core.backend import jobs
-from llm_core.backend.jobs import delete_run, resume_run
+from llm_core.backend import run_commands
+from llm_core.backend.jobs import delete_run
+from llm_core.backend.run_commands import resume_run
 def f(client: InferenceClient):
     try:
         require("delete-run")
@@ -285,7 +285,7 @@ if shown and may("resume-run"):
     resume_run(w, i)
     def resume():
         require("resume-run")
-        jobs.resume_run(w, i)
+        run_commands.resume_run(w, i)
 submit = partial(asking("delete-run", delete_run), w)
 """
     assert not list(Reader(source).faults())

@@ -116,23 +116,6 @@ def require_editable(workspace: Workspace, run_id: str) -> None:
         raise Refused("It goes on from a checkpoint, whose settings it keeps", value=record.name, remedy=remedy)
 
 
-def resume_run(workspace: Workspace, run_id: str, *, foreground: bool = False) -> JobRecord:
-    """Put a paused, stopped, failed or diverged run, or one whose worker died, back into the queue; a paused one at its front.
-
-    Raises:
-        Refused: it is finished, queued already, or a live worker holds it (named by its process id).
-    """
-    # Whatever was said before this is over; the next worker, which cannot come before this is said, reads on from here.
-    folder = run_folder(workspace, run_id)
-    with Registry(workspace) as registry:
-        record = registry.resume(
-            run_id, foreground=foreground, prepare=lambda: commands.append_command(folder, commands.RESUME)
-        )
-    if not foreground:
-        start_supervisor(workspace)
-    return record
-
-
 def delete_run(workspace: Workspace, run_id: str) -> int:
     """Delete a run with all its files; returns the bytes freed. Raises Refused while a worker holds it."""
     with Registry(workspace) as registry:

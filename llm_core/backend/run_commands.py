@@ -101,10 +101,10 @@ def roll_back_run(workspace: Workspace, run_id: str, step: int, author: str = ""
             "The run waits in the queue", value=_called(record), remedy="Wait until it starts, or stop it first"
         )
     commands.append_command(run_folder(workspace, run_id), commands.ROLL_BACK, {"step": step}, author)
-    return record if record.is_held else resume_with(workspace, run_id)
+    return record if record.is_held else resume_run(workspace, run_id)
 
 
-def resume_with(
+def resume_run(
     workspace: Workspace,
     run_id: str,
     changes: Mapping[str, Any] | None = None,

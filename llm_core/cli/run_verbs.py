@@ -111,13 +111,13 @@ def train_run(options: argparse.Namespace) -> int:
 
 def resume_run(options: argparse.Namespace) -> int:
     """Put a run back into the queue, or go on right here."""
-    from llm_core.backend.run_commands import present_config, resume_with
+    from llm_core.backend.run_commands import present_config, resume_run
 
     workspace = open_workspace(options.workspace)
     with Registry(workspace) as registry:
         found = registry.find(options.run)
     changes = read_changes(present_config(workspace, found), options.set) if options.set else {}
-    record = resume_with(workspace, found.id, changes, AUTHOR, foreground=options.foreground)
+    record = resume_run(workspace, found.id, changes, AUTHOR, foreground=options.foreground)
     if options.foreground:
         return _in_foreground(workspace, record, options)
     if options.json:
@@ -278,7 +278,8 @@ def print_metrics(options: argparse.Namespace) -> int:
     folder = run_folder(workspace, found.id)
     keys = metric_keys(folder)
     if options.key not in keys:
-        known = ", ".join(keys) or "none yet"
+        # Those of the whole run first: a network has as many others as it has parts.
+        known = ", ".join(sorted(keys, key=lambda key: ("/" in key, key))) or "none yet"
         raise UserError("This run has no such curve", value=options.key, limit=known, remedy="Choose one of these keys")
     points = read_points(folder, options.key)
     if not options.all:

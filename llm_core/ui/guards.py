@@ -35,11 +35,6 @@ def may(action: str) -> bool:
     return is_allowed(current_role(), action)
 
 
-def may_change_things() -> bool:
-    """Whether buttons that change something should be offered, where a form holds several."""
-    return current_role() == TRAINER
-
-
 def asks_for_password() -> bool:
     """Whether this server has people sign in."""
     return _policy().asks
@@ -64,11 +59,6 @@ def asking(action: str, change: Callable[_P, _R]) -> Callable[_P, _R]:
         return change(*args, **kwargs)
 
     return asked
-
-
-def require_role(role: str = TRAINER) -> None:
-    """As `require`, for an action that has no name yet."""
-    _require(role, "change things")
 
 
 def _require(needed: str, does: str) -> None:

@@ -11,7 +11,7 @@ const ALARMING = ['health', 'diverged', 'nan'];
 const TURNING = ['resumed', 'rolled_back', 'forked'];
 
 // Plotly reads markup in names and labels, and a run may be called anything.
-const escaped = (text) => String(text).replace(/[&<>$]/g, (c) => `&#${c.charCodeAt(0)};`);
+const escaped = (text) => String(text).replace(/[&<>${]/g, (c) => `&#${c.charCodeAt(0)};`);
 
 function tinted(color, alpha) {
   return `rgba(${[1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16))},${alpha})`;
@@ -112,7 +112,8 @@ function pictureOf(data, answers, theme) {
       if (end) ends.push(end);
     }
     ghosts.push(...ghostTraces(data, run, answer?.ghosts ?? [], theme));
-    for (const mark of answer?.marks ?? []) {
+    // Where runs are compared, everybody's checkpoints would only crowd.
+    for (const mark of (answer?.marks ?? []).filter(({ kind }) => !several || kind !== 'checkpoint')) {
       const [symbol, size] = MARKS[mark.kind] ?? ['circle', 6];
       marks.push({ ...mark, symbol, size, color: ALARMING.includes(mark.kind) ? ALARM : several ? run.color : theme.text });
     }

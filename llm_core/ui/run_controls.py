@@ -137,7 +137,7 @@ def _resume_button(workspace: Workspace, record: JobRecord) -> None:
 
         def resume() -> None:
             require("resume-run")
-            run_commands.resume_with(workspace, record.id, author=AUTHOR)
+            run_commands.resume_run(workspace, record.id, author=AUTHOR)
 
         if attempt(resume):
             st.rerun()

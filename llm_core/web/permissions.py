@@ -48,7 +48,6 @@ ACTIONS: Mapping[str, Action] = {
     "sweep": _trainer("start a sweep"),
     "measure": _trainer("measure how fast this machine is"),
     "measure-levels": _trainer("count n-grams to compare with"),
-    "send-notice": _trainer("send a notice to another address"),
     # The queue
     "move-queued": _trainer("change the order of the queue"),
     "edit-queued": _trainer("change a run that waits"),

@@ -33,10 +33,7 @@ class ProcessIdentity:
         """Whether this is among the process's arguments, word for word."""
         if not (_PROC / "self/cmdline").exists():
             return argument in _output("ps", "-o", "command=", "-p", str(self.pid))
-        try:
-            return os.fsencode(argument) in (_PROC / str(self.pid) / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            return False
+        return os.fsencode(argument) in _arguments(self.pid)
 
     def send_signal(self, signal_number: int) -> bool:
         """Signal exactly this process; False when it is gone (nobody else is ever signalled)."""
@@ -94,6 +91,14 @@ def _boot_id() -> str:
         return (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return _output("sysctl", "-n", "kern.bootsessionuuid")
+
+
+def _arguments(pid: int) -> list[bytes]:
+    """The words of a process's command line; none where it is gone."""
+    try:
+        return (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def _start_time(pid: int) -> str | None:

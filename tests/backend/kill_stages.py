@@ -21,7 +21,7 @@ from typing import Any
 import torch._dynamo  # noqa: F401  # pyright: ignore  # the first optimizer loads it: once here, not in every child
 
 from llm_core.backend import run_recorder, training_attempt  # noqa: F401  what a worker loads
-from llm_core.backend.jobs import resume_run
+from llm_core.backend.run_commands import resume_run
 from llm_core.backend.worker import run_in_foreground
 from llm_core.config.timing import Timing
 from llm_core.workspace.checkpoints import checkpoint_path, list_checkpoints, verify_checkpoint, write_checkpoint

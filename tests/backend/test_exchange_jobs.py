@@ -20,7 +20,8 @@ from llm_core.backend.exchange_jobs import (
     import_model_folder,
     import_model_hub,
 )
-from llm_core.backend.jobs import resume_run, submit_run
+from llm_core.backend.jobs import submit_run
+from llm_core.backend.run_commands import resume_run
 from llm_core.backend.worker import run_in_foreground
 from llm_core.config.errors import NameTaken, NotFound, Refused, UserError
 from llm_core.config.timing import Timing

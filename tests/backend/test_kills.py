@@ -19,7 +19,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from llm_core.backend.inference_client import InferenceClient
-from llm_core.backend.jobs import resume_run, stop_job, submit_run
+from llm_core.backend.jobs import stop_job, submit_run
+from llm_core.backend.run_commands import resume_run
 from llm_core.backend.worker import run_in_foreground
 from llm_core.config.timing import Timing
 from llm_core.workspace import disk_space

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from llm_core.backend.endings import StopSignal
 from llm_core.backend.lease import Heartbeat
-from llm_core.backend.run_commands import change_run, fork_run, present_config, resume_with, roll_back_run, stop_run
+from llm_core.backend.run_commands import change_run, fork_run, present_config, resume_run, roll_back_run, stop_run
 from llm_core.backend.run_control import RunControl
 from llm_core.backend.run_progress import RunProgress
 from llm_core.backend.training_attempt import TrainingAttempt
@@ -165,7 +165,7 @@ def test_a_change_takes_effect_at_its_step_and_again_after_a_kill(workspace: Wor
         workspace, killed, tokens, script, dies_at=30
     )  # the newest checkpoint is that of step 22, in the new interval's rhythm not yet
     assert max(info.step for info in list_checkpoints(run_folder(workspace, killed.id))) == 20
-    resume_with(workspace, killed.id, foreground=True)
+    resume_run(workspace, killed.id, foreground=True)
     assert play(workspace, killed, tokens).state == "finished"
     assert losses(workspace, killed) == losses(workspace, whole)
     assert weights(workspace, killed) == weights(workspace, whole)
@@ -183,7 +183,7 @@ def test_pause_rests_and_resume_goes_on_as_if_nothing_had_been(workspace: Worksp
         assert (record.state, record.owner, record.lease_token) == ("paused", None, None)
     assert find_checkpoint(run_folder(workspace, paused.id)).step == 7
     change_run(workspace, paused.id, {"training.sample_tokens": 9})
-    resume_with(workspace, paused.id, foreground=True)
+    resume_run(workspace, paused.id, foreground=True)
     assert play(workspace, paused, tokens).state == "finished"
     assert losses(workspace, paused) == losses(workspace, whole)
     assert weights(workspace, paused) == weights(workspace, whole)
@@ -256,15 +256,15 @@ def test_a_finished_run_goes_back_or_gets_a_larger_budget(workspace: Workspace, 
     with pytest.raises(Refused, match="no more steps"):
         change_run(workspace, run.id, {RATE: 1e-4})
     with pytest.raises(Refused, match="cannot go on"):
-        resume_with(workspace, run.id, foreground=True)
+        resume_run(workspace, run.id, foreground=True)
     with pytest.raises(UserError, match="There are: 20, 40"):
         roll_back_run(workspace, run.id, 33)
-    resume_with(workspace, run.id, {"training.max_steps": 46}, foreground=True)
+    resume_run(workspace, run.id, {"training.max_steps": 46}, foreground=True)
     assert play(workspace, run, tokens).state == "finished"
     assert losses(workspace, run)[:40] == before and len(losses(workspace, run)) == 46
 
     append_command(run_folder(workspace, run.id), "roll_back", {"step": 20}, "a test")
-    resume_with(workspace, run.id, foreground=True)
+    resume_run(workspace, run.id, foreground=True)
     play(workspace, run, tokens)
     assert [step for step, _ in losses(workspace, run)] == list(range(1, 41)), (
         "the larger budget came after step 20 and is gone"
@@ -283,7 +283,7 @@ def test_stop_can_leave_the_last_steps_unsaved_and_a_paused_run_is_stopped_at_on
     run = queue(workspace, "unsaved")
     play(workspace, run, tokens, {25: ("stop", {"save": False})})
     assert find_checkpoint(run_folder(workspace, run.id)).step == 20
-    resume_with(workspace, run.id, foreground=True)
+    resume_run(workspace, run.id, foreground=True)
     play(workspace, run, tokens, {23: ("checkpoint", {}), 24: ("sample", {}), 26: ("pause", {})})
     kept = {info.step: info.pinned for info in list_checkpoints(run_folder(workspace, run.id))}
     assert kept == {20: False, 23: True, 26: False}, "what a person asked to be kept is never thinned"

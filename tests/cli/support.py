@@ -1,15 +1,21 @@
-"""Calling `glassbox` as a person or a script does, in a process of its own."""
+"""Calling `glassbox` as a person or a script does: most verbs within this process, which has its libraries loaded already; what is about
+processes (signals, pipes, terminals) in one of its own, through `start`.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from llm_core.cli.main import main
 from llm_core.workspace.paths import Workspace, open_workspace
 from tests.backend.support import FAST
 
@@ -53,9 +59,7 @@ class Command:
 
     def run(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
         """Run to the end; the exit status must be as said."""
-        done = subprocess.run(
-            self.line(*arguments), env=self.environment, capture_output=True, text=True, timeout=120, check=False
-        )
+        done = call(self.environment, *arguments)
         assert done.returncode == status, (arguments, done.returncode, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr, done.stderr
         return done
@@ -73,6 +77,17 @@ class Command:
         assert set(found) == {"what", "value", "limit", "remedy"}
         assert done.stderr.startswith("glassbox: ") and found["what"] in done.stderr
         return found
+
+
+def call(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command within this process, under another environment; what it wrote and its exit status."""
+    output, errors = io.StringIO(), io.StringIO()
+    with mock.patch.dict(os.environ, environment), redirect_stdout(output), redirect_stderr(errors):
+        try:
+            status = main(arguments)
+        except SystemExit as ended:  # argparse leaves like this
+            status = int(ended.code or 0)
+    return subprocess.CompletedProcess(arguments, status, output.getvalue(), errors.getvalue())
 
 
 def pytest_fail(name: str) -> None:
