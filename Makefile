@@ -14,7 +14,7 @@ run: $(READY)
 	@if [ -t 0 ]; then set -m; $(BIN)/glassbox; else exec $(BIN)/glassbox; fi
 
 test: $(READY_DEV)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e" -q
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not e2e" -q
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "e2e and not alone" -q
 	$(BIN)/python -m pytest -m "e2e and alone" -q
 

@@ -6,8 +6,6 @@ import base64
 import html
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from llm_core.text.library import import_corpus
 from llm_core.workspace.checkpoints import find_checkpoint
 from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.runs import run_folder
+from tests.app.code_beside import run_python
 from tests.app.model_runs import asked, open_page, rerun
 
 WIDTH = ("model.hidden_size=16", "model.num_layers=2")
@@ -226,5 +225,4 @@ def test_a_minimal_gru_shows_influence_units_and_gates() -> None:
 def test_the_code_beside_it_runs(run: str) -> None:
     app = open_page("attention", run=run, text="the statement is" if run == "encoder" else "abcd")
     (python,) = (block.value for block in app.code)
-    ran = subprocess.run([sys.executable, "-c", python], capture_output=True, text=True, check=True)
-    assert ran.stdout.startswith("[[")
+    assert run_python(python).startswith("[[")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from llm_core.models.loading import load_checkpoint_model
 from llm_core.workspace.checkpoints import find_checkpoint
 from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.runs import run_folder
+from tests.app.code_beside import run_python
 from tests.app.model_runs import CONTEXT, asked, open_page, rerun, train_each_family
 
 TEXT = "the statement is"
@@ -167,5 +166,4 @@ def test_an_example_fills_the_text() -> None:
 def test_the_code_beside_it_runs(family: str) -> None:
     app = open_page("attention", run=family, text=TEXT)
     (python,) = (block.value for block in app.code)
-    ran = subprocess.run([sys.executable, "-c", python], capture_output=True, text=True, check=True)
-    assert ran.stdout.startswith("[[")
+    assert run_python(python).startswith("[[")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,10 @@ from llm_core.text.hidden_places import GAP, MASK
 from llm_core.text.library import import_corpus
 from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.registry import Registry
+from tests.app.code_beside import run_command, run_python
 from tests.app.model_runs import asked, open_page, rerun
 from tests.backend.support import wait_for
+from tests.cli.support import call
 
 WIDTH = ("model.hidden_size=16", "model.num_layers=1")
 ATTENTION = (*WIDTH, "model.num_heads=2", "training.sample_tokens=8")
@@ -93,16 +94,6 @@ def code(app: AppTest) -> tuple[str, str]:
     blocks = [block.value for block in app.code]
     command, python = (next(block for block in blocks if word in block) for word in ("glassbox ", "import"))
     return command, python
-
-
-def run_python(python: str) -> str:
-    return subprocess.run([sys.executable, "-c", python], capture_output=True, text=True, check=True).stdout
-
-
-def run_command(command: str) -> dict[str, Any]:
-    bash = f"{command.replace('glassbox', f'{sys.executable} -m llm_core.cli', 1)} --json"
-    ran = subprocess.run(["bash", "-c", bash], capture_output=True, text=True, check=True)
-    return json.loads(ran.stdout.splitlines()[-1])
 
 
 def heading(app: AppTest) -> list[str]:
@@ -252,6 +243,5 @@ def test_what_a_family_cannot_do_is_refused_with_what_it_can(
 
 
 def test_generate_on_an_encoder_names_the_verb_that_works(home: Path) -> None:
-    command = [sys.executable, "-m", "llm_core.cli", "generate", "encoder", "--prompt", "the"]
-    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    refused = call(dict(os.environ), "generate", "encoder", "--prompt", "the")
     assert refused.returncode != 0 and 'glassbox fill RUN --text "… [MASK] …"' in refused.stderr

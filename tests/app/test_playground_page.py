@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from llm_core.workspace.locks import is_locked
 from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.registry import Registry
 from llm_core.workspace.runs import run_folder
+from tests.app.code_beside import run_command, run_python
 from tests.app.model_runs import asked, open_page, rerun, train_each_family
 from tests.backend.support import FAMILIES, FAST, tiny, wait_for
 
@@ -118,11 +117,8 @@ def test_the_same_seed_writes_the_same_and_the_code_beside_it_too(home: Path) ->
     assert f"--seed={first['seed']}" in command and f"seed={first['seed']}" in python
     app.number_input(key="sampling-seed-0").set_value(first["seed"])
     assert finished(home, generate(app))["text"] == first["text"]
-    ran = subprocess.run([sys.executable, "-c", python], capture_output=True, text=True, check=True)
-    assert ran.stdout == first["text"] + "\n"
-    bash = f"{command.replace('glassbox', f'{sys.executable} -m llm_core.cli', 1)} --json"
-    ran = subprocess.run(["bash", "-c", bash], capture_output=True, text=True, check=True)
-    assert json.loads(ran.stdout.splitlines()[-1])["text"] == first["text"]
+    assert run_python(python) == first["text"] + "\n"
+    assert run_command(command)["text"] == first["text"]
 
 
 def test_what_the_tokenizer_does_not_know_is_said_with_choices(runs: tuple[Path, dict[str, str]]) -> None:
