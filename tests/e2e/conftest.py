@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page, expect
 from llm_core.config.run import RunConfig
 from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.registry import Registry
+from tests.cli.support import call
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "test-artifacts"
@@ -94,8 +95,10 @@ def studio_home(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> P
     for kind in ("transformer", "lstm"):
         family = ["model.kind=" + kind, *(["model.num_heads=2"] if kind == "transformer" else [])]
         sets = [part for value in [*family, *STUDIO_RUN] for part in ("--set", value)]
-        command = [sys.executable, "-m", "llm_core.cli", "--workspace", str(home), "train", "--name", kind]
-        done = subprocess.run([*command, *sets, "--foreground", "--json"], capture_output=True, text=True, timeout=120)
+        # In this process: the second run finds its libraries loaded.
+        done = call(
+            dict(os.environ), "--workspace", str(home), "train", "--name", kind, *sets, "--foreground", "--json"
+        )
         assert done.returncode == 0, done.stderr
     return home
 
