@@ -78,7 +78,11 @@ def import_run(workspace: Workspace, source: Path) -> ImportedRun:
         with zipfile.ZipFile(source) as archive:
             folder, members = _members_of_zip(archive)
             return _bring_in(workspace, folder or source.stem, members, source.stat().st_size)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        EOFError,
+    ) as error:  # the second: zipfile's word for a compression it lacks
         what = f"This file is not a zip that can be read: {error}"
         raise UserError(what, value=source.name, remedy="Export the run again") from error
     except FileNotFoundError as error:

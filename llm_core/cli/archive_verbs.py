@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from llm_core.cli.output import print_json
+from llm_core.cli.run_argument import run_of
 from llm_core.config.errors import UserError
 from llm_core.quantities import size
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.json_files import write_text
-from llm_core.workspace.paths import Workspace, open_workspace
-from llm_core.workspace.registry import Registry
+from llm_core.workspace.paths import Workspace
 from llm_core.workspace.runs import run_folder
 
 _FORMS = ("csv", "report", "chart", "zip")
@@ -44,9 +44,7 @@ def export_run(options: argparse.Namespace) -> int:
     asked = {form: value for form in _FORMS if (value := getattr(options, form))}
     if not asked:
         raise UserError("There is nothing to write", remedy="Give --csv, --report, --chart or --zip with a file")
-    workspace = open_workspace(options.workspace)
-    with Registry(workspace) as registry:
-        record = registry.find(options.run)
+    workspace, record = run_of(options)
     written = {form: _write(form, file, workspace, record, options) for form, file in asked.items()}
     if options.json:
         files = {form: {"file": file, "bytes": size_bytes} for form, (file, size_bytes) in written.items()}

@@ -10,10 +10,11 @@ import time
 from typing import Any
 
 from llm_core.cli.output import DONE, FAILED, print_json
+from llm_core.cli.run_argument import run_of, verb_with_run
 from llm_core.config.errors import UserError
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.metrics_read import Ack
-from llm_core.workspace.paths import Workspace, open_workspace
+from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
 
 AUTHOR = "command line"
@@ -24,35 +25,28 @@ _POLL_SECONDS = 0.1
 
 def add_verbs(verbs: Any) -> None:
     """Declare the verbs on argparse's subparsers."""
-    pause = _with_run(verbs, "pause", "save, free the device, keep the run ready to go on", pause_run)
-    change = _with_run(verbs, "set", "change settings from the next step on", change_run)
+    pause = verb_with_run(verbs, "pause", "save, free the device, keep the run ready to go on", pause_run)
+    change = verb_with_run(verbs, "set", "change settings from the next step on", change_run)
     change.add_argument("assignments", nargs="+", metavar="NAME=VALUE", help="such as optimizer.learning_rate=0.0003")
-    checkpoint = _with_run(verbs, "checkpoint", "save a checkpoint now and keep it", checkpoint_run)
-    sample = _with_run(verbs, "sample", "let the model write a sample now", sample_run)
-    fork = _with_run(verbs, "fork", "a new run that goes on from a checkpoint", fork_run)
+    checkpoint = verb_with_run(verbs, "checkpoint", "save a checkpoint now and keep it", checkpoint_run)
+    sample = verb_with_run(verbs, "sample", "let the model write a sample now", sample_run)
+    fork = verb_with_run(verbs, "fork", "a new run that goes on from a checkpoint", fork_run)
     fork.add_argument("--step", type=int, help="of the checkpoint (default: the newest)")
     fork.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change one setting; may be repeated"
     )
     fork.add_argument("--name", help="a name of its own")
-    back = _with_run(verbs, "rollback", "go back to a checkpoint and train on from there", roll_back_run)
+    back = verb_with_run(verbs, "rollback", "go back to a checkpoint and train on from there", roll_back_run)
     back.add_argument("--step", type=int, required=True, help="of the checkpoint")
     for parser in (pause, change, checkpoint, sample, fork, back):
         parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
-
-
-def _with_run(verbs: Any, name: str, help_text: str, run_verb: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_text)
-    parser.add_argument("run", metavar="RUN", help="id, name, or the first four or more characters of the id")
-    parser.set_defaults(run_verb=run_verb)
-    return parser
 
 
 def pause_run(options: argparse.Namespace) -> int:
     """Pause and wait for the answer."""
     from llm_core.backend import run_commands
 
-    workspace, record = _found(options)
+    workspace, record = run_of(options)
     command = run_commands.pause_run(workspace, record.id, AUTHOR)
     return _answer(options, workspace, record, command, "pauses after this step; its device is free then")
 
@@ -61,7 +55,7 @@ def change_run(options: argparse.Namespace) -> int:
     """Change settings and say what they were."""
     from llm_core.backend import run_commands
 
-    workspace, record = _found(options)
+    workspace, record = run_of(options)
     present = run_commands.present_config(workspace, record)
     changes = read_changes(present, options.assignments)
     command = run_commands.change_run(workspace, record.id, changes, AUTHOR)
@@ -78,7 +72,7 @@ def checkpoint_run(options: argparse.Namespace) -> int:
     """Save now."""
     from llm_core.backend import run_commands
 
-    workspace, record = _found(options)
+    workspace, record = run_of(options)
     command = run_commands.checkpoint_run(workspace, record.id, AUTHOR)
     return _answer(options, workspace, record, command, "saves a checkpoint")
 
@@ -87,7 +81,7 @@ def sample_run(options: argparse.Namespace) -> int:
     """Write a sample now."""
     from llm_core.backend import run_commands
 
-    workspace, record = _found(options)
+    workspace, record = run_of(options)
     command = run_commands.sample_run(workspace, record.id, AUTHOR)
     return _answer(options, workspace, record, command, "writes a sample")
 
@@ -96,7 +90,7 @@ def fork_run(options: argparse.Namespace) -> int:
     """Queue a fork."""
     from llm_core.backend import run_commands
 
-    workspace, record = _found(options)
+    workspace, record = run_of(options)
     fork = run_commands.fork_run(workspace, record.id, options.step, options.set, options.name or "")
     if options.json:
         print_json({"run_id": fork.id, "name": fork.name, "state": fork.state})
@@ -109,7 +103,7 @@ def roll_back_run(options: argparse.Namespace) -> int:
     """Go back to a checkpoint."""
     from llm_core.backend import run_commands
 
-    workspace, record = _found(options)
+    workspace, record = run_of(options)
     after = run_commands.roll_back_run(workspace, record.id, options.step, AUTHOR)
     if options.json:
         print_json({"run_id": after.id, "state": after.state, "step": options.step})
@@ -125,12 +119,6 @@ def read_changes(config: Any, assignments: list[str]) -> dict[str, Any]:
 
     names = dict.fromkeys(assignment.partition("=")[0].strip() for assignment in assignments)
     return values_of(apply_overrides(config, assignments), names)
-
-
-def _found(options: argparse.Namespace) -> tuple[Workspace, JobRecord]:
-    workspace = open_workspace(options.workspace)
-    with Registry(workspace) as registry:
-        return workspace, registry.find(options.run)
 
 
 def _answer(options: argparse.Namespace, workspace: Workspace, record: JobRecord, command: str, words: str) -> int:

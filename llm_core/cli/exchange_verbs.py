@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_core.cli.output import ProgressLine, print_json
+from llm_core.cli.run_argument import run_of
 from llm_core.models.export_formats import FORMATS
 from llm_core.quantities import size
 from llm_core.workspace.checkpoints import find_checkpoint
@@ -98,9 +99,7 @@ def export_model(options: argparse.Namespace) -> int:
     """Write the files of one checkpoint."""
     from llm_core.models.export import export_checkpoint
 
-    workspace = open_workspace(options.workspace)
-    with Registry(workspace) as registry:
-        record = registry.find(options.run)
+    workspace, record = run_of(options)
     checkpoint = find_checkpoint(run_folder(workspace, record.id), options.step)
     done = export_checkpoint(checkpoint.path, Path(options.folder), options.format, name=record.name)
     if options.json:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_core.cli.output import print_json
+from llm_core.cli.run_argument import run_of
 from llm_core.config.errors import UserError
 from llm_core.config.overrides import read_value
 from llm_core.config.sampling import SamplingConfig
 from llm_core.config.schema import describe_settings
 from llm_core.quantities import three_digits
 from llm_core.workspace.checkpoints import find_checkpoint
-from llm_core.workspace.paths import Workspace, open_workspace
-from llm_core.workspace.registry import Registry
+from llm_core.workspace.paths import Workspace
 from llm_core.workspace.runs import run_folder
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def add_verbs(verbs: Any) -> None:
 def _load(options: argparse.Namespace) -> tuple[Workspace, OpenedModel]:
     from llm_core.generation.opening import open_model
 
-    workspace = open_workspace(options.workspace)
-    with Registry(workspace) as registry:
-        record = registry.find(options.run)
+    workspace, record = run_of(options)
     checkpoint = find_checkpoint(run_folder(workspace, record.id), options.step)
     return workspace, open_model(checkpoint.path)
 

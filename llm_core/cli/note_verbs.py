@@ -6,8 +6,7 @@ import argparse
 from typing import Any
 
 from llm_core.cli.output import print_json
-from llm_core.workspace.paths import open_workspace
-from llm_core.workspace.registry import Registry
+from llm_core.cli.run_argument import run_of
 from llm_core.workspace.run_notes import change_notes, read_notes
 from llm_core.workspace.runs import run_folder
 
@@ -25,9 +24,7 @@ def add_verbs(verbs: Any) -> None:
 
 def note_run(options: argparse.Namespace) -> int:
     """Change the notes, if anything is to be changed, and show them."""
-    workspace = open_workspace(options.workspace)
-    with Registry(workspace) as registry:
-        record = registry.find(options.run)
+    workspace, record = run_of(options)
     folder = run_folder(workspace, record.id)
     if options.text is not None or options.tag or options.untag:
         notes = change_notes(folder, text=options.text, tag=options.tag, untag=options.untag)

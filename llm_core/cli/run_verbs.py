@@ -13,6 +13,7 @@ from typing import Any
 
 from llm_core.cli.control_verbs import AUTHOR, read_changes
 from llm_core.cli.output import DONE, FAILED, INTERRUPTED, ProgressLine, print_json, print_table
+from llm_core.cli.run_argument import run_of, verb_with_run
 from llm_core.config.errors import UserError
 from llm_core.config.objective_words import objective_words
 from llm_core.config.overrides import apply_overrides
@@ -36,9 +37,9 @@ def add_verbs(verbs: Any) -> None:
     train.set_defaults(run_verb=train_run)
     runs = verbs.add_parser("runs", help="all runs of the workspace")
     runs.set_defaults(run_verb=list_runs)
-    show = _with_run(verbs, "show", "one run in full", show_run)
-    stop = _with_run(verbs, "stop", "finish the step, save and stop", stop_run)
-    resume = _with_run(verbs, "resume", "go on from the last checkpoint", resume_run)
+    show = verb_with_run(verbs, "show", "one run in full", show_run)
+    stop = verb_with_run(verbs, "stop", "finish the step, save and stop", stop_run)
+    resume = verb_with_run(verbs, "resume", "go on from the last checkpoint", resume_run)
     resume.add_argument(
         "--set",
         action="append",
@@ -48,8 +49,8 @@ def add_verbs(verbs: Any) -> None:
     )
     stop.add_argument("--no-save", action="store_true", help="end without a checkpoint of the last steps")
     resume.add_argument("--foreground", action="store_true", help="train in this very process")
-    delete = _with_run(verbs, "delete", "delete a run and all its files", delete_run)
-    metrics = _with_run(verbs, "metrics", "the points of a curve", print_metrics)
+    delete = verb_with_run(verbs, "delete", "delete a run and all its files", delete_run)
+    metrics = verb_with_run(verbs, "metrics", "the points of a curve", print_metrics)
     metrics.add_argument(
         "--key",
         required=True,
@@ -59,13 +60,6 @@ def add_verbs(verbs: Any) -> None:
     metrics.add_argument("--all", action="store_true", help="with stretches that were rolled back")
     for parser in (train, runs, show, stop, resume, delete, metrics):
         parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
-
-
-def _with_run(verbs: Any, name: str, help_text: str, run_verb: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_text)
-    parser.add_argument("run", metavar="RUN", help="id, name, or the first four or more characters of the id")
-    parser.set_defaults(run_verb=run_verb)
-    return parser
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,9 +107,7 @@ def resume_run(options: argparse.Namespace) -> int:
     """Put a run back into the queue, or go on right here."""
     from llm_core.backend.run_commands import present_config, resume_run
 
-    workspace = open_workspace(options.workspace)
-    with Registry(workspace) as registry:
-        found = registry.find(options.run)
+    workspace, found = run_of(options)
     changes = read_changes(present_config(workspace, found), options.set) if options.set else {}
     record = resume_run(workspace, found.id, changes, AUTHOR, foreground=options.foreground)
     if options.foreground:
@@ -219,9 +211,7 @@ def show_run(options: argparse.Namespace) -> int:
     """One run: state, figures, checkpoints."""
     from llm_core.workspace.checkpoints import list_checkpoints
 
-    workspace = open_workspace(options.workspace)
-    with Registry(workspace) as registry:
-        record = registry.find(options.run)
+    workspace, record = run_of(options)
     summary = summarise_run(workspace, record)
     folder = run_folder(workspace, record.id)
     steps = [checkpoint.step for checkpoint in list_checkpoints(folder)]
@@ -240,9 +230,7 @@ def stop_run(options: argparse.Namespace) -> int:
     """Ask a run to end after its step."""
     from llm_core.backend import run_commands
 
-    workspace = open_workspace(options.workspace)
-    with Registry(workspace) as registry:
-        found = registry.find(options.run)
+    workspace, found = run_of(options)
     record = run_commands.stop_run(workspace, found.id, AUTHOR, save=not options.no_save)
     if options.json:
         print_json({"run_id": record.id, "state": record.state})
@@ -257,9 +245,7 @@ def delete_run(options: argparse.Namespace) -> int:
     """Delete a run with its files."""
     from llm_core.backend.jobs import delete_run as delete
 
-    workspace = open_workspace(options.workspace)
-    with Registry(workspace) as registry:
-        found = registry.find(options.run)
+    workspace, found = run_of(options)
     freed = delete(workspace, found.id)
     if options.json:
         print_json({"run_id": found.id, "freed_bytes": freed})
@@ -272,9 +258,7 @@ def print_metrics(options: argparse.Namespace) -> int:
     """The points of one key, as CSV, as JSON or in figures."""
     from llm_core.workspace.metrics_read import metric_keys, read_points, segments, surviving
 
-    workspace = open_workspace(options.workspace)
-    with Registry(workspace) as registry:
-        found = registry.find(options.run)
+    workspace, found = run_of(options)
     folder = run_folder(workspace, found.id)
     keys = metric_keys(folder)
     if options.key not in keys:
