@@ -18,6 +18,7 @@ from llm_core.quantities import size
 from llm_core.workspace.disk_space import is_disk_full
 
 CANCELLED = "cancelled"
+ASKED_TO_END = "The process was asked to end."
 
 
 class Cancelled(Exception):

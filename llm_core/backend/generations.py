@@ -8,13 +8,13 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-import traceback
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from llm_core.backend.generation_files import GenerationFile, forget_oldest, read_generation
+from llm_core.backend.process_log import say_where_it_broke
 from llm_core.config.errors import Refused
 from llm_core.config.sampling import SamplingConfig
 from llm_core.generation.decoding import GeneratedToken, Generation
@@ -141,7 +141,7 @@ def _write(flight: _InFlight, file: GenerationFile, gaps: Mapping[int, int]) -> 
             flight.tokens.append(shown)
         state = "stopped" if flight.generation.finish == "cancelled" else "done"
     except Exception as error:  # the thread ends here; the page must learn why
-        traceback.print_exc()
+        say_where_it_broke()
         flight.error = str(error) or type(error).__name__
     file.end({**flight.figures(), "state": state})
     flight.state = state

@@ -13,7 +13,6 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ import torch
 
 from llm_core.backend import wire
 from llm_core.backend.inference_methods import METHODS, Methods
+from llm_core.backend.process_log import say_where_it_broke
 from llm_core.config.errors import UserError
 from llm_core.config.timing import Timing
 from llm_core.workspace.locks import FileLock, is_locked
@@ -95,7 +95,7 @@ class InferenceServer:
         except UserError as error:
             return {"error": {**error.to_dict(), "kind": type(error).__name__}}
         except Exception as error:  # one bad question must not end the process; the log keeps the whole story
-            traceback.print_exc()
+            say_where_it_broke()
             what = f"The inference process met a fault: {type(error).__name__}"
             remedy = f"Its log tells more: {self._workspace.inference_log}"
             return {"error": {"kind": "UserError", "what": what, "remedy": remedy}}

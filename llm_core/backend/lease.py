@@ -7,12 +7,12 @@ then takes the job back. Not here: judging leases (`supervisor.py`).
 from __future__ import annotations
 
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from llm_core.backend.process_log import say
 from llm_core.config.timing import Timing
 from llm_core.workspace.leases import LeaseLost
 
@@ -61,4 +61,4 @@ class Heartbeat:
                 return
             except (sqlite3.OperationalError, OSError) as error:
                 # A full disk or a lock held for long: nothing is lost, the next beat tries again.
-                print(f"heartbeat: {error}", file=sys.stderr)
+                say(f"heartbeat: {error}")

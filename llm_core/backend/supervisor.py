@@ -10,22 +10,25 @@ import argparse
 import contextlib
 import os
 import signal
+import sqlite3
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from threading import Thread
 from types import FrameType
 
 from llm_core.backend.device_slots import assign_gpus, visible_gpus
+from llm_core.backend.endings import ASKED_TO_END
 from llm_core.backend.launcher import start_worker
 from llm_core.backend.notices import tell_ending
-from llm_core.config.errors import UserError
+from llm_core.backend.process_log import say
+from llm_core.config.errors import NotFound, Refused, UserError
 from llm_core.config.slots import Slots
 from llm_core.config.timing import Timing
 from llm_core.workspace.adopted_runs import CopiedRuns
 from llm_core.workspace.job_progress import read_progress
-from llm_core.workspace.job_record import FINAL, HELD, JOB_KINDS, PAUSED, QUEUED, JobRecord
+from llm_core.workspace.job_record import FINAL, HELD, JOB_KINDS, PAUSED, QUEUED, STOPPED, JobRecord
 from llm_core.workspace.leases import LeaseLost
 from llm_core.workspace.locks import FileLock, is_locked
 from llm_core.workspace.metrics import seal_metrics
@@ -72,6 +75,7 @@ class Supervisor:
         self._registry = registry
         self._watched: dict[tuple[str, str], _Watched] = {}
         self._training: set[str] = set()
+        self._faults: set[str] = set()
         self._copied = CopiedRuns(self.workspace)
         # A page may have been reading when the last supervisor was there.
         self._unsealed = {record.id for record in registry.jobs("train", [*FINAL, PAUSED])}
@@ -83,8 +87,10 @@ class Supervisor:
             RegistryUnavailable: another program holds the file; the next look may be luckier.
         """
         for record in self._registry.jobs(states=HELD):
-            self._judge(record)
-        self._copied.take_in(self._registry)
+            with self._fault_said_once(record.id):
+                self._judge(record)
+        with self._fault_said_once("copied runs"):
+            self._copied.take_in(self._registry)
         while self._start_training():
             pass
         while self._start_short_job():
@@ -95,9 +101,39 @@ class Supervisor:
         self._unsealed = (self._unsealed | self._training) - training
         self._training = training
         held_leases = {(record.id, record.lease_token) for record in open_jobs}
+        for key, watched in self._watched.items():
+            if watched.terminated_at is not None and key not in held_leases:
+                self._take_back(key[0])
         self._watched = {key: watched for key, watched in self._watched.items() if key in held_leases}
-        self._unsealed = {run_id for run_id in self._unsealed if not seal_metrics(run_folder(self.workspace, run_id))}
+        self._unsealed = {run_id for run_id in self._unsealed if not self._seal(run_id)}
         return any(not record.foreground for record in open_jobs)
+
+    def _seal(self, run_id: str) -> bool:
+        """Whether this run needs no further look: its file is sealed, or cannot be touched at all."""
+        with self._fault_said_once(run_id):
+            return seal_metrics(run_folder(self.workspace, run_id))
+        return True
+
+    @contextlib.contextmanager
+    def _fault_said_once(self, place: str) -> Generator[None]:
+        """One run whose files cannot be read must not keep the others from their turn: it is noted, and the look goes on."""
+        try:
+            yield
+        except RegistryUnavailable:
+            raise
+        except (UserError, OSError, sqlite3.Error) as error:
+            if place not in self._faults:
+                self._faults.add(place)
+                self._registry.note("unreadable", f"{place}: {error}")
+
+    def _take_back(self, run_id: str) -> None:
+        """A silent worker that woke up when it was asked to end has stopped its run in good order; but nobody wanted that."""
+        with contextlib.suppress(NotFound, Refused):
+            record = self._registry.get(run_id)
+            was_ours = record.kind == "train" and record.state == STOPPED and record.reason == ASKED_TO_END
+            if was_ours and not record.foreground and record.attempts < record.max_attempts:
+                self._registry.resume(run_id, fresh_attempts=False)
+                self._registry.note("silent", f"{record.name}: its worker woke up and stopped; it goes on anew", run_id)
 
     def _start_training(self) -> bool:
         training = self._registry.jobs("train", HELD)
@@ -119,8 +155,10 @@ class Supervisor:
         assert record.lease_token is not None
         child = start_worker(self.workspace, record)
         owner = identify(child.pid)
-        if owner is not None:
-            with contextlib.suppress(LeaseLost):  # a very short job may be done before we name its worker
+        with contextlib.suppress(LeaseLost):  # a very short job may be done before we name its worker
+            if owner is None:
+                self._registry.requeue(record.id, record.lease_token, "The worker process ended without a word.")
+            else:
                 self._registry.hand_over(record.id, record.lease_token, owner)
         return True
 
@@ -178,7 +216,7 @@ class Supervisor:
 def _tell(record: JobRecord) -> None:
     """A run that has lost its last worker tells its webhook as well, beside the supervisor's work."""
     if told := tell_ending(record):
-        print(told, file=sys.stderr, flush=True)
+        say(told)
 
 
 def run_supervisor(workspace: Workspace, timing: Timing, slots: Slots) -> int:
@@ -211,7 +249,7 @@ def look_patiently(supervisor: Supervisor) -> bool:
     try:
         return supervisor.look()
     except RegistryUnavailable as error:
-        print(error, file=sys.stderr, flush=True)
+        say(error)
         return False
 
 
@@ -223,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run_supervisor(open_workspace(options.workspace), Timing.from_environment(), Slots.from_environment())
     except UserError as error:
-        print(error, file=sys.stderr)
+        say(error)
         return 2
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 from llm_core.backend.endings import CANCELLED, Cancelled, StopSignal, explain
 from llm_core.backend.notices import tell_ending
+from llm_core.backend.process_log import say, say_where_it_broke
 from llm_core.backend.thread_waiting import thread_environment
 from llm_core.config.errors import Refused, UserError
 from llm_core.config.timing import Timing
@@ -46,7 +46,7 @@ def run_job(workspace: Workspace, record: JobRecord, timing: Timing, stop: StopS
     with Registry(workspace) as registry:
         record = registry.get(record.id)
     if told := tell_ending(record):
-        print(told, file=sys.stderr, flush=True)
+        say(told)
     return record
 
 
@@ -66,10 +66,10 @@ def _do(workspace: Workspace, record: JobRecord, token: str, stop: StopSignal, t
     except Cancelled:
         return CANCELLED, ""
     except UserError as error:
-        print(error, file=sys.stderr, flush=True)
+        say(error)
         return explain(error)
     except Exception as error:  # the last line of defence: the log keeps everything, the person gets the gist
-        traceback.print_exc()
+        say_where_it_broke()
         return explain(error)
     return "", ""
 
@@ -101,12 +101,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with Registry(workspace) as registry:
         record = registry.get(options.job)
     if record.lease_token != options.token:
-        print("The lease of this job belongs to somebody else.", file=sys.stderr)
+        say("The lease of this job belongs to somebody else.")
         return 1
     try:
         record = run_job(workspace, record, Timing.from_environment())
     except LeaseLost as error:
-        print(error, file=sys.stderr)
+        say(error)
         return 1
     return 0 if record.state in ("finished", "stopped", "paused") else 1
 

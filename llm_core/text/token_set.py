@@ -57,6 +57,12 @@ class TokenMeta(BaseModel):
     """Nats per validation token for a model that knows only how often each id occurs in the training split."""
 
     @property
+    def identity(self) -> str:
+        """What a run must find again to go on: the text, how it was split and into how many tokens, wherever it lies."""
+        counts = f"{self.vocabulary_size}-{self.train_tokens}-{self.validation_tokens}"
+        return f"{self.content_hash}-{self.validation_fraction}-{counts}"
+
+    @property
     def bytes_per_token(self) -> float:
         """UTF-8 bytes that one validation token stands for on average."""
         return self.validation_bytes / self.validation_tokens

@@ -16,6 +16,7 @@ from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.json_files import read_json
 from llm_core.workspace.paths import Workspace, safe_join
 from llm_core.workspace.registry import Registry
+from llm_core.workspace.registry_connection import RegistryUnavailable
 
 SETTLED_SECONDS = 2.0
 UNREADABLE_EVENT = "unreadable_run"
@@ -48,7 +49,13 @@ class CopiedRuns:
             if time.time() - _changed_at(folder) < self._settled_seconds:
                 is_settled = False
                 continue
-            record = adopt_run(self._workspace, registry, folder.name)
+            try:
+                record = adopt_run(self._workspace, registry, folder.name)
+            except RegistryUnavailable:
+                raise
+            except (UserError, OSError) as error:
+                record = None
+                _note_once(registry, folder.name, error)
             found += [record] if record is not None else []
         # What is still being copied changes itself, not the folder of runs, so it is looked at again.
         self._seen_at = changed_at if is_settled else None
@@ -64,11 +71,16 @@ def adopt_run(workspace: Workspace, registry: Registry, run_id: str) -> JobRecor
     try:
         config_from_dict(values)
     except UserError as error:
-        said = {event.job_id for event in registry.events() if event.kind == UNREADABLE_EVENT}
-        if run_id not in said:
-            registry.note(UNREADABLE_EVENT, f"The folder runs/{run_id} is not taken in: {error}", run_id)
+        _note_once(registry, run_id, error)
         return None
     return registry.adopt(run_id)
+
+
+def _note_once(registry: Registry, folder_name: str, error: Exception) -> None:
+    folder_name = folder_name.encode("utf-8", "replace").decode()  # a name need not be text
+    said = {event.job_id for event in registry.events() if event.kind == UNREADABLE_EVENT}
+    if folder_name not in said:
+        registry.note(UNREADABLE_EVENT, f"The folder runs/{folder_name} is not taken in: {error}", folder_name)
 
 
 def _changed_at(folder: Path) -> float:

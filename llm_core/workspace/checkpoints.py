@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from llm_core.config.errors import UserError
 from llm_core.workspace.json_files import json_text, read_json, sync_file, sync_folder, write_json
@@ -48,6 +48,8 @@ class CheckpointInfo:
     size_bytes: int
     created_at: float
     pinned: bool
+    text: str = ""
+    """Names the text that the run reads (`TokenMeta.identity`); empty where that was not written down."""
 
 
 def checkpoint_path(run_folder: Path, step: int) -> Path:
@@ -291,8 +293,11 @@ def _read_info(path: Path) -> CheckpointInfo | None:
     if isinstance(manifest, str):
         return None
     size_bytes = sum(size for size, _ in manifest.files.values())
+    extra = manifest.values.get("extra")
     return CheckpointInfo(
-        _step_of(path), path, manifest.kind, size_bytes, manifest.created_at, pinned=(path / PIN).exists()
+        *(_step_of(path), path, manifest.kind, size_bytes, manifest.created_at),
+        pinned=(path / PIN).exists(),
+        text=str(cast("dict[str, Any]", extra).get("text", "")) if isinstance(extra, dict) else "",
     )
 
 

@@ -17,7 +17,11 @@ from llm_core.quantities import size
 # Left free beside what is written: points, log and registry go on growing, and file systems slow down when they are brimful.
 MARGIN_BYTES = 50_000_000
 _MARGIN_SHARE = 0.03
+# A run that goes on writing points rests at this, while there still is room to write down why.
+LAST_WORDS_BYTES = 10_000_000
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+# The second: there was no room for the index beside a file in WAL mode.
+_SQLITE_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 
 
 class DiskNearlyFull(UserError):
@@ -47,12 +51,24 @@ def require_space(folder: Path, needed_bytes: int, *, what: str = "a file", marg
         )
 
 
+def require_room_for_last_words(folder: Path) -> None:
+    """Raise DiskNearlyFull where a growing run could soon not even say why it rests."""
+    free = free_bytes(folder)
+    if free < LAST_WORDS_BYTES:
+        raise DiskNearlyFull(
+            "The disk is nearly full",
+            value=f"{size(free)} free",
+            limit=f"{size(LAST_WORDS_BYTES)} to spare",
+            remedy="Delete runs or other files, then resume; all that was saved is whole",
+        )
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether a failed write failed for want of space (or of quota). Libraries written in Rust keep the number in their text alone."""
     if isinstance(error, OSError):
         return error.errno in _FULL
     if isinstance(error, sqlite3.OperationalError):
-        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        return getattr(error, "sqlite_errorcode", None) in _SQLITE_FULL
     return any(f"(os error {number})" in str(error) for number in _FULL)
 
 

@@ -217,7 +217,10 @@ def seal_metrics(run_folder: Path) -> bool:
     path = run_folder / FILE_NAME
     if not path.exists():
         return True
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0.0, isolation_level=None)
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0.0, isolation_level=None)
+    except sqlite3.OperationalError:
+        return False  # not ours to open, or not now
     try:
         busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:

@@ -3,8 +3,8 @@
 Many processes write here (pages, command line, supervisor, workers), so each change is one short transaction that names
 the state it expects and must change exactly one row; a writer whose lease has passed on changes none and learns it.
 The journal is a rollback journal with full synchronisation: what was accepted survives a power cut, and SQLite's WAL mode,
-which had a rare corrupting race with several writers until 3.51.3, is not used. Heartbeats are not here (`metrics.py`), nor
-is what a run measured.
+which had a rare corrupting race with several writers until 3.51.3, is not used. Not here: reading (`registry_reading.py`),
+heartbeats and what a run measured (`metrics.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from llm_core.config.errors import NotFound, Refused
+from llm_core.config.errors import Refused
 from llm_core.workspace import registry_file
 from llm_core.workspace.job_record import (
     FAILED,
@@ -37,7 +37,7 @@ from llm_core.workspace.leases import new_token
 from llm_core.workspace.paths import check_name, safe_join
 from llm_core.workspace.process_identity import ProcessIdentity
 from llm_core.workspace.queue_order import end_place, front_place, place_before
-from llm_core.workspace.registry_connection import RegistryConnection
+from llm_core.workspace.registry_reading import RegistryReader
 from llm_core.workspace.registry_rows import (
     change_one,
     check_name_is_free,
@@ -49,88 +49,16 @@ from llm_core.workspace.registry_rows import (
 from llm_core.workspace.run_colors import next_style
 
 MAXIMUM_ATTEMPTS = 3
-MINIMUM_PREFIX_CHARACTERS = 4
 
 _NO_LEASE: dict[str, Any] = {"owner": None, "lease_token": None, "gpus": "[]"}
 
 
-class Registry(RegistryConnection):
+class Registry(RegistryReader):
     """The registry of one workspace over one connection; threads may share it, processes open their own.
 
     Raises, from every method: LeaseLost when `token` is no longer the job's; NotFound for an id that does not exist;
     Refused when the state does not allow it; RegistryUnavailable when the file cannot be reached, nothing having happened.
     """
-
-    # --- reading ---------------------------------------------------------------------------------------------------
-
-    def get(self, job_id: str) -> JobRecord:
-        """The job with exactly this id."""
-        with self._reading() as connection:
-            return get_record(connection, job_id)
-
-    def jobs(self, kind: str | None = None, states: Collection[str] | None = None) -> list[JobRecord]:
-        """Jobs of one kind or all, in some states or any, newest first."""
-        query, values = "SELECT * FROM jobs WHERE 1", list[str]()
-        if kind is not None:
-            query, values = f"{query} AND kind = ?", [*values, kind]
-        if states is not None:
-            query, values = f"{query} AND state IN ({marks(states)})", [*values, *states]
-        with self._reading() as connection:
-            return [
-                record_from_row(row)
-                for row in connection.execute(f"{query} ORDER BY created_at DESC, rowid DESC", values)
-            ]
-
-    def queue(self, kind: str | None = "train") -> list[JobRecord]:
-        """What waits, in the order in which it will be taken."""
-        query, values = "SELECT * FROM jobs WHERE state = 'queued'", list[str]()
-        if kind is not None:
-            query, values = f"{query} AND kind = ?", [kind]
-        with self._reading() as connection:
-            return [record_from_row(row) for row in connection.execute(f"{query} ORDER BY place, rowid", values)]
-
-    def find(self, reference: str, kind: str = "train") -> JobRecord:
-        """The job meant by an exact id, else an exact name, else a unique beginning of an id of at least 4 characters.
-
-        Raises:
-            NotFound: nothing or more than one matches; the message lists what there is.
-        """
-        with self._reading() as connection:
-            for query in ("id = ?", "name = ? ORDER BY created_at DESC, rowid DESC"):
-                row = connection.execute(f"SELECT * FROM jobs WHERE kind = ? AND {query}", (kind, reference)).fetchone()
-                if row is not None:
-                    return record_from_row(row)
-            matches = list[JobRecord]()
-            if len(reference) >= MINIMUM_PREFIX_CHARACTERS:
-                query = "SELECT * FROM jobs WHERE kind = ? AND substr(id, 1, ?) = ? ORDER BY created_at DESC"
-                matches = [record_from_row(row) for row in connection.execute(query, (kind, len(reference), reference))]
-        if len(matches) == 1:
-            return matches[0]
-        word = "run" if kind == "train" else f"{kind} job"
-        if matches:
-            remedy = "Give more of the id: " + ", ".join(f"{record.id} ({record.name})" for record in matches[:10])
-            raise NotFound(f"More than one {word} begins like this", value=reference, remedy=remedy)
-        existing = self.jobs(kind)
-        listed = ", ".join(f"{record.name} ({record.id})" for record in existing[:10])
-        more = f" and {len(existing) - 10} more" if len(existing) > 10 else ""
-        remedy = f"There are: {listed}{more}" if existing else f"There is no {word} yet"
-        raise NotFound(f"There is no {word} with this id or name", value=reference, remedy=remedy)
-
-    def free_name(self, kind: str, wish: str) -> str:
-        """`wish`, or `wish-2`, `wish-3`, … where it is taken."""
-        with self._reading() as connection:
-            taken = {row["name"] for row in connection.execute("SELECT name FROM jobs WHERE kind = ?", (kind,))}
-        number, name = 1, wish
-        while name in taken:
-            number, name = number + 1, f"{wish}-{number + 1}"
-        return name
-
-    def events(self, after_id: int = 0) -> list[registry_file.RegistryEvent]:
-        """What happened to the registry itself (quarantine, rebuild) and notes of the supervisor, oldest first."""
-        with self._reading() as connection:
-            return registry_file.read_events(connection, after_id)
-
-    # --- writing ---------------------------------------------------------------------------------------------------
 
     def add(
         self,
@@ -305,6 +233,7 @@ class Registry(RegistryConnection):
         *,
         foreground: bool = False,
         even_finished: bool = False,
+        fresh_attempts: bool = True,
         prepare: Callable[[], object] | None = None,
     ) -> JobRecord:
         """Put an ended or paused job, or one whose worker is gone, back into the queue with fresh attempts.
@@ -313,6 +242,7 @@ class Registry(RegistryConnection):
 
         Args:
             even_finished: also one that has finished (a run that is rolled back has something to do again).
+            fresh_attempts: False where no person asks for it, so that it cannot go on for ever.
             prepare: called before anybody can take the job, and only when it is not refused.
 
         Raises:
@@ -329,7 +259,8 @@ class Registry(RegistryConnection):
                 assert record.owner is not None
                 what = f"It is {record.state} in process {record.owner.pid}"
                 raise Refused(what, value=value, remedy=f"Stop it first: glassbox stop {record.name}")
-            changes: dict[str, Any] = {"state": QUEUED, "reason": "", "remedy": "", "attempts": 0, "ended_at": None}
+            changes: dict[str, Any] = {"state": QUEUED, "reason": "", "remedy": "", "ended_at": None}
+            changes |= {"attempts": 0} if fresh_attempts else {}
             place = front_place(connection) if record.state == PAUSED else end_place(connection)
             changes |= {**_NO_LEASE, "foreground": int(foreground), "queued_at": time.time(), "place": place}
             change_one(connection, job_id, None, changes, state=record.state)

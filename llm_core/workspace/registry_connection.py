@@ -14,6 +14,7 @@ from typing import Self
 
 from llm_core.config.errors import UserError
 from llm_core.workspace import queue_copy, registry_file
+from llm_core.workspace.disk_space import is_disk_full
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.transactions import transaction
 
@@ -83,8 +84,10 @@ class RegistryConnection:
         except FileNotFoundError:
             inode = 0
         if inode != self._inode:
-            self._connection.close()
+            former = self._connection
+            # Opened before the former is closed: where that fails, the next call tries again.
             self._connection, self._inode = registry_file.connect(self.workspace, self._busy_seconds)
+            former.close()
 
     @contextmanager
     def _faults_in_words(self) -> Generator[None]:
@@ -95,6 +98,10 @@ class RegistryConnection:
             if fault is None:
                 raise
             raise fault from error
+        except OSError as error:  # the copy of the queue is written beside the file
+            if not is_disk_full(error):
+                raise
+            raise self._disk_is_full() from error
 
     def _fault(self, code: int) -> RegistryUnavailable | None:
         """What an error of SQLite means to a person; None for one that is a fault of ours."""
@@ -109,8 +116,11 @@ class RegistryConnection:
             remedy = "Give yourself the right to write there, or use another workspace"
             return RegistryUnavailable("This workspace cannot be written to", value=self.workspace.root, remedy=remedy)
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-            remedy = "Make room on it; nothing that was accepted before is lost"
-            return RegistryUnavailable(
-                "The disk of the workspace is full or failing", value=self.workspace.root, remedy=remedy
-            )
+            return self._disk_is_full()
         return None
+
+    def _disk_is_full(self) -> RegistryUnavailable:
+        remedy = "Make room on it; nothing that was accepted before is lost"
+        return RegistryUnavailable(
+            "The disk of the workspace is full or failing", value=self.workspace.root, remedy=remedy
+        )

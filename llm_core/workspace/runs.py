@@ -15,6 +15,8 @@ from typing import Any, cast
 
 from llm_core.config.errors import UserError
 from llm_core.config.objective_words import objective_words
+from llm_core.workspace.checkpoints import FOLDER_NAME as CHECKPOINTS_FOLDER
+from llm_core.workspace.disk_space import LAST_WORDS_BYTES, free_bytes
 from llm_core.workspace.freed_space import freed_bytes
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.json_files import write_json
@@ -126,21 +128,32 @@ def delete_run(workspace: Workspace, registry: Registry, run_id: str) -> int:
     """Delete a run (or another job) with all its files; returns the bytes freed.
 
     The folders leave their places within the registry's transaction, so a refusal touches nothing and a kill leaves either
-    the whole run or a nameless folder that the next deletion clears away.
+    the whole run or a nameless folder that the next deletion clears away. On a full disk its checkpoints go first: not even the
+    registry could note the deletion there.
 
     Raises:
         NotFound: there is none with this id.
         Refused: it is running.
+        RegistryUnavailable: the deletion cannot be noted; the run stays.
     """
     places = [safe_join(workspace.runs, run_id), safe_join(workspace.jobs, run_id)]
     freed = freed_bytes(places)
 
+    moved: dict[Path, Path] = {}
+
     def move_away() -> None:
         for place in places:
             if place.is_dir():
-                place.rename(place.with_name(f"{_TRASH}{secrets.token_hex(8)}"))
+                moved[place] = place.rename(place.with_name(f"{_TRASH}{secrets.token_hex(8)}"))
 
-    registry.delete(run_id, move_away)
+    if free_bytes(workspace.root) < LAST_WORDS_BYTES and not registry.get(run_id).is_held:
+        shutil.rmtree(places[0] / CHECKPOINTS_FOLDER, ignore_errors=True)
+    try:
+        registry.delete(run_id, move_away)
+    except BaseException:
+        for place, away in moved.items():
+            away.rename(place)
+        raise
     for parent in (workspace.runs, workspace.jobs):
         for leftover in parent.glob(f"{_TRASH}*"):
             shutil.rmtree(leftover, ignore_errors=True)

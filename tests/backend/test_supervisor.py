@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from llm_core.backend.supervisor import Supervisor, look_patiently
 from llm_core.config.errors import Refused, UserError
 from llm_core.config.slots import Slots
 from llm_core.config.timing import Timing
-from llm_core.workspace.checkpoints import write_checkpoint
+from llm_core.workspace.adopted_runs import CopiedRuns
+from llm_core.workspace.checkpoints import list_checkpoints, write_checkpoint
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.leases import new_token
 from llm_core.workspace.metrics import MetricsWriter
@@ -118,6 +120,53 @@ def test_whoever_got_the_number_of_a_dead_worker_is_left_alone(
         assert registry.get(record.id).state == "failed"
         supervisor.look()
     assert stranger.alive() and sleeper.poll() is None
+
+
+def test_a_silent_worker_that_wakes_up_and_stops_is_replaced(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLASSBOX_LEASE_SECONDS", "1")
+    monkeypatch.setenv("GLASSBOX_TERM_GRACE_SECONDS", "60")
+    endless = ("training.max_steps=1000000", "training.eval_interval=1000000", "training.checkpoint_interval=20")
+    record = submit_run(workspace, tiny("rnn", "name=asleep", *endless))
+    folder = run_folder(workspace, record.id)
+    wait_for("a checkpoint", lambda: list_checkpoints(folder))
+    first = record_of(workspace, record.id).owner
+    assert first is not None
+    first.send_signal(signal.SIGSTOP)
+
+    def is_asked_to_end() -> bool:
+        with Registry(workspace) as registry:
+            return any(event.kind == "silent" for event in registry.events())
+
+    wait_for("the supervisor to notice", is_asked_to_end)
+    first.send_signal(signal.SIGCONT)
+
+    def is_replaced() -> bool:
+        now = record_of(workspace, record.id)
+        return now.state == "running" and now.owner is not None and now.owner.pid != first.pid
+
+    wait_for("another worker", is_replaced)
+    assert record_of(workspace, record.id).attempts == 2, "it cannot go on so for ever"
+    stop_job(workspace, record.id)
+    wait_for("the end", lambda: record_of(workspace, record.id).is_final)
+
+
+def test_one_bad_folder_does_not_keep_the_others_from_their_turn(workspace: Workspace) -> None:
+    record = held_by(workspace, dataclasses.replace(this_process(), start_time="1"))
+    (workspace.runs / "a\\b").mkdir()
+    (workspace.runs / "a\\b" / "config.json").write_text("{}")
+    database = run_folder(workspace, record.id) / "metrics.db"
+    for part in database.parent.glob("metrics.db*"):
+        part.unlink()
+    database.mkdir()  # as good as one that this user may not open
+    with Registry(workspace) as registry:
+        supervisor = Supervisor(registry, QUICK, Slots())
+        supervisor._copied = CopiedRuns(workspace, settled_seconds=0.0)  # pyright: ignore[reportPrivateUsage]
+        for _ in range(3):
+            supervisor.look()
+        assert registry.get(record.id).state == "failed"
+        assert [event.kind for event in registry.events()].count("unreadable_run") == 1, "said once"
 
 
 def test_a_registry_that_somebody_holds_does_not_end_the_supervisor(workspace: Workspace) -> None:

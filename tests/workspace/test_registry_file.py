@@ -164,6 +164,21 @@ def test_an_open_registry_follows_the_new_file(workspace: Workspace) -> None:
         assert claimed is not None and claimed.id == queued.id
 
 
+def test_a_reopening_that_fails_is_tried_again(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Registry(workspace) as registry:
+        start(registry, "a")[1].close()
+        damage(workspace)
+        with Registry(workspace), monkeypatch.context() as broken:
+
+            def refuse(*_: object) -> object:
+                raise sqlite3.OperationalError("unable to open database file")
+
+            broken.setattr("llm_core.workspace.registry_file.connect", refuse)
+            with pytest.raises(sqlite3.OperationalError):
+                registry.jobs()
+        assert [record.name for record in registry.jobs()] == ["a"]
+
+
 def test_a_registry_of_a_newer_version_is_left_alone(workspace: Workspace) -> None:
     connection = sqlite3.connect(workspace.database)
     connection.execute("PRAGMA user_version = 99")
