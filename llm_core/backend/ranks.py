@@ -19,24 +19,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llm_core.backend.thread_waiting import thread_environment
-from llm_core.config.run import RunConfig
 from llm_core.text.token_set import TokenSet, open_token_set
+from llm_core.training.beginnings import Beginning, begin_trainer
 from llm_core.training.data_parallel import Alone, ProcessGroup, Ranks
 from llm_core.training.execution import Execution
 
 
 @contextmanager
-def ranks_of(
-    config: RunConfig, folder: Path, tokens: TokenSet, checkpoint: Path | None, execution: Execution
-) -> Generator[Ranks]:
+def ranks_of(beginning: Beginning, folder: Path, tokens: TokenSet, execution: Execution) -> Generator[Ranks]:
     """The processes of a run, this one leading; the others are gone when the block is left.
 
     Args:
+        beginning: where all of them begin.
         folder: of the run; the processes meet in it.
-        checkpoint: what they go on from.
         execution: how to compute, the same everywhere.
     """
-    size = config.hardware.num_processes
+    size = beginning.config.hardware.num_processes
     if size == 1:
         yield Alone()
         return
@@ -47,9 +45,10 @@ def ranks_of(
     settings.write_text(
         json.dumps(
             {
-                "config": config.model_dump(mode="json"),
+                "config": beginning.config.model_dump(mode="json"),
+                "checkpoint": None if beginning.checkpoint is None else str(beginning.checkpoint),
+                "is_exact": beginning.is_exact,
                 "tokens": str(tokens.path),
-                "checkpoint": None if checkpoint is None else str(checkpoint),
                 "execution": execution.to_dict(),
                 "meeting_place": str(meeting_place),
             }
@@ -91,9 +90,6 @@ def main() -> None:
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
 
     from llm_core.config.run import config_from_dict
-    from llm_core.objectives.registry import objective_for
-    from llm_core.training.checkpoint_state import restore_trainer
-    from llm_core.training.trainer import Trainer
 
     values = json.loads(options.settings.read_text(encoding="utf-8"))
     config = config_from_dict(values["config"])
@@ -101,11 +97,8 @@ def main() -> None:
     execution = Execution.from_dict(values["execution"])
     size = config.hardware.num_processes
     ranks = ProcessGroup(Path(values["meeting_place"]), options.rank, size, execution.device)
-    objective = objective_for(config, tokens.tokenizer)
-    if values["checkpoint"] is None:
-        trainer = Trainer(config, tokens.train, objective, execution)
-    else:
-        trainer = restore_trainer(Path(values["checkpoint"]), tokens.train, objective)
+    checkpoint = None if values["checkpoint"] is None else Path(values["checkpoint"])
+    trainer, _ = begin_trainer(Beginning(config, checkpoint, is_exact=values["is_exact"]), tokens, execution)
     trainer.share_with(ranks)
     while not trainer.is_done:
         trainer.advance()

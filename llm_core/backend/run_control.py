@@ -7,12 +7,12 @@ one. Not here: who writes commands (`run_commands.py`), how settings change (`ll
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from llm_core.backend.endings import StopSignal
+from llm_core.backend.endings import ASKED_TO_END, StopSignal
 from llm_core.backend.lease import Heartbeat
 from llm_core.config.errors import UserError
 from llm_core.config.live_settings import changed_live, values_of
@@ -61,6 +61,10 @@ class _Replay:
     step: int
     values: dict[str, Any]
 
+    def without(self, names: Collection[str]) -> _Replay:
+        """The same, but for these settings."""
+        return _Replay(self.step, {name: value for name, value in self.values.items() if name not in names})
+
 
 class RunControl:
     """Reads commands at each step boundary, as cheaply as one look at a file's time.
@@ -91,7 +95,7 @@ class RunControl:
         self._unfinished = next((ack for ack in reversed(agreed) if ack.command_id not in done), None)
         since = max((ack.at for ack in agreed), default=0.0)
         changes = [answers[command.id] for command in said if command.kind == SET and _accepted(answers, command)]
-        self._replays = [_Replay(ack.step, dict(ack.after)) for ack in changes if ack.at > since]
+        self._replays = _replays_of([ack for ack in changes if ack.at > since])
 
     def attach(self, change: ChangeTrainer) -> None:
         """Tell how a trainer changes; until then changes wait."""
@@ -114,16 +118,28 @@ class RunControl:
     def poll(self, trainer: Trainer) -> Instruction:
         self._alive()
         if self._stop.requested:
-            return Instruction(end="stopped", reason="The process was asked to end.")
-        if self._pin_step is not None and checkpoint_path(self._folder, self._pin_step).is_dir():
-            pin_checkpoint(checkpoint_path(self._folder, self._pin_step))
-        self._pin_step = None
+            return Instruction(end="stopped", reason=ASKED_TO_END)
+        self.keep_what_was_asked_for()
         self._replay(trainer)
         instruction = Instruction()
         waiting, self._waiting = [*self._waiting, *self._new_commands()], []
-        for command in waiting:
+        for index, command in enumerate(waiting):
+            if command.kind == ROLL_BACK and instruction != Instruction():
+                # What was asked for before it is done first; after an end it waits for whoever resumes the run.
+                self._waiting = waiting[index:]
+                break
             instruction = self._obey(command, trainer, instruction)
+            if instruction.roll_back_to is not None:
+                # What was said after it is meant for the run as it will be then.
+                self._waiting = waiting[index + 1 :]
+                break
         return instruction
+
+    def keep_what_was_asked_for(self) -> None:
+        """Save from thinning the checkpoint that a person asked for; at the next step, and when the loop has ended."""
+        if self._pin_step is not None and checkpoint_path(self._folder, self._pin_step).is_dir():
+            pin_checkpoint(checkpoint_path(self._folder, self._pin_step))
+        self._pin_step = None
 
     def stop_is_wanted(self) -> bool:
         """Before there is a step to finish: whether the run should end now. A stop is acknowledged, all else waits for the loop."""
@@ -180,6 +196,8 @@ class RunControl:
                     step=trainer.step,
                     data={**data, "before": old[name], "after": new[name]},
                 )
+        # A change that a dead worker made later counts no more: this one is newer.
+        self._replays = [replay.without(new) for replay in self._replays]
         self._writer.ack(command.id, True, trainer.step, before=old, after=new)
 
     def _replay(self, trainer: Trainer) -> None:
@@ -227,6 +245,16 @@ class RunControl:
         if commands:
             self._after = commands[-1].rowid
         return commands
+
+
+def _replays_of(changes: Sequence[Ack]) -> list[_Replay]:
+    """The changes that happen again. One that was made later at an earlier step, by a worker that had gone back, took their place."""
+    replays: list[_Replay] = []
+    for ack in sorted(changes, key=lambda ack: ack.at):
+        values: dict[str, Any] = dict(ack.after)
+        replays = [replay.without(values) if replay.step > ack.step else replay for replay in replays]
+        replays.append(_Replay(ack.step, values))
+    return replays
 
 
 def _accepted(answers: dict[str, Ack], command: Command) -> bool:

@@ -28,7 +28,7 @@ from llm_core.training.observers import LogPoint, Observer
 from llm_core.training.samples import write_samples
 from llm_core.training.trainer import StepReport, Trainer
 from llm_core.workspace.checkpoints import checkpoint_path, thin_checkpoints, write_checkpoint
-from llm_core.workspace.disk_space import disk_full, is_disk_full, require_space
+from llm_core.workspace.disk_space import disk_full, is_disk_full, require_room_for_last_words, require_space
 from llm_core.workspace.metrics import MetricsWriter
 
 # Of a step that was not finite, at most so many rows are named.
@@ -77,6 +77,7 @@ class RunRecorder(Observer):
         self._show(trainer, point, with_time_left=is_due)
         if is_due:
             self._committed_at = now
+            require_room_for_last_words(self._folder)
             self._writer.heartbeat(self._progress.to_dict())
 
     def _values(self, trainer: Trainer, point: LogPoint) -> dict[str, float]:
@@ -179,7 +180,10 @@ class RunRecorder(Observer):
                 trainer.step,
                 checkpoint_writers(trainer, self._tokens.tokenizer),
                 lease_token=self._token,
-                extra={"val_loss": self._measured.get(self._words(trainer).validation_key)},
+                extra={
+                    "val_loss": self._measured.get(self._words(trainer).validation_key),
+                    "text": self._tokens.meta.identity,
+                },
             )
         except (OSError, SafetensorError) as error:
             if is_disk_full(error):

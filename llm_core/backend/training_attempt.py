@@ -5,6 +5,7 @@ Not here: how a run begins and ends (`worker_train.py`), moments of the loop on 
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from llm_core.backend.run_control import ROLLED_BACK, RollBack, RunControl
 from llm_core.backend.run_health import watch_health
 from llm_core.backend.run_progress import RunProgress
 from llm_core.backend.run_recorder import RunRecorder
+from llm_core.config.errors import UserError
 from llm_core.config.objective import CausalConfig
 from llm_core.config.run import RunConfig, load_config
 from llm_core.config.timing import Timing
@@ -26,12 +28,13 @@ from llm_core.objectives.pair_objective import PairObjective, PairReader
 from llm_core.objectives.registry import objective_for
 from llm_core.text.pair_batches import require_pairs, torn_pairs
 from llm_core.text.token_set import TokenSet
-from llm_core.training.checkpoint_state import CONFIG_FILE, restore_trainer
-from llm_core.training.live_changes import change_trainer, fork_trainer
+from llm_core.training.beginnings import Beginning, begin_trainer
+from llm_core.training.checkpoint_state import CONFIG_FILE
+from llm_core.training.live_changes import change_trainer
 from llm_core.training.loop import TrainResult, train
 from llm_core.training.trainer import Trainer
 from llm_core.workspace.checkpoints import CheckpointInfo, newest_valid, remove_after, set_aside_after
-from llm_core.workspace.disk_space import DiskNearlyFull
+from llm_core.workspace.disk_space import DiskNearlyFull, is_disk_full
 from llm_core.workspace.lineage import read_lineage
 from llm_core.workspace.metrics import MetricsWriter
 from llm_core.workspace.metrics_read import heartbeat as heartbeat_of
@@ -58,13 +61,13 @@ class TrainingAttempt:
         while True:
             if back is not None:
                 self._go_back(back)
-            trainer, checkpoint = self._trainer(back)
+            trainer, beginning = self._trainer(back)
             record_environment(self.folder, self.tokens.meta, trainer.execution.to_dict())
             recorder = RunRecorder(
                 self.folder, self.token, self.writer, self.tokens, self.progress, self.heartbeat, self.timing
             )
             with (
-                ranks_of(self.config, self.folder, self.tokens, checkpoint, trainer.execution) as ranks,
+                ranks_of(beginning, self.folder, self.tokens, trainer.execution) as ranks,
                 DevicePoints(self.writer, self.progress, self.folder),
             ):
                 trainer.share_with(ranks)
@@ -77,10 +80,14 @@ class TrainingAttempt:
         health = watch_health(trainer, recorder, self.writer, self.tokens, self.folder)
         try:
             return train(trainer, [recorder, health], control)
-        except DiskNearlyFull as error:
+        except (DiskNearlyFull, OSError, sqlite3.OperationalError) as error:
             # Before a checkpoint could be half written: the run rests, and goes on from its last whole one.
+            if not (isinstance(error, DiskNearlyFull) or is_disk_full(error)):
+                raise
             reason, remedy = explain(error)
             return TrainResult("paused", reason, remedy, None)
+        finally:
+            control.keep_what_was_asked_for()
 
     def _change(self, trainer: Trainer, config: RunConfig) -> None:
         change_trainer(trainer, config, self.tokens.train, objective_for(config, self.tokens.tokenizer))
@@ -95,8 +102,8 @@ class TrainingAttempt:
         self.writer.event(ROLLED_BACK, f"Rolled back to step {back.to_step:,}.", step=back.to_step, data=data)
         self.writer.commit()
 
-    def _trainer(self, back: RollBack | None) -> tuple[Trainer, Path | None]:
-        """A new trainer, or the one of the newest whole checkpoint and that; a new stretch of the curve begins either way."""
+    def _trainer(self, back: RollBack | None) -> tuple[Trainer, Beginning]:
+        """A new trainer, or the one of the newest whole checkpoint, and where it began; a new stretch of the curve begins either way."""
         folder, config, writer, tokens, progress = self.folder, self.config, self.writer, self.tokens, self.progress
         objective = objective_for(config, tokens.tokenizer)
         if isinstance(objective, PairObjective):
@@ -110,16 +117,15 @@ class TrainingAttempt:
             writer.event("damaged", f"It is kept as {aside.name}; the run goes on from the one before.")
         known = segments(folder)
         parent = known[-1].id if known else None
-        if checkpoint is None:
-            if parent is not None:
-                writer.begin_segment(parent, -1)
-            trainer = Trainer(config, tokens.train, objective)
-        else:
-            trainer = self._restored(checkpoint)
+        beginning = self._beginning(checkpoint)
+        trainer, anew = begin_trainer(beginning, tokens, on_notice=lambda text: writer.event("hardware", text))
+        if checkpoint is not None:
             writer.begin_segment(parent, trainer.step)
-            is_new_fork = parent is None and read_lineage(folder) is not None
-            if back is None and not is_new_fork:
-                writer.event("resumed", f"Resumed from the checkpoint at step {trainer.step:,}.", step=trainer.step)
+        elif parent is not None:
+            writer.begin_segment(parent, -1)
+        is_new_fork = parent is None and read_lineage(folder) is not None
+        is_known = back is None and not is_new_fork and (checkpoint is not None or parent is not None)
+        self._tell_beginning(trainer, checkpoint, anew, is_known=is_known)
         if isinstance(trainer.batches, PairReader) and trainer.batches.num_cut:
             context = config.data.context_length
             writer.event(
@@ -127,26 +133,50 @@ class TrainingAttempt:
             )
         progress.values = {"parameters": parameters, "device": trainer.execution.device, "step": trainer.step}
         progress.phase = "first step"
-        return trainer, None if checkpoint is None else checkpoint.path
+        return trainer, beginning
 
-    def _restored(self, checkpoint: CheckpointInfo) -> Trainer:
-        """The trainer of a checkpoint: exactly as it was, or, where a fork begins or the optimizer is gone, as near as can be."""
+    def _beginning(self, checkpoint: CheckpointInfo | None) -> Beginning:
+        """From a checkpoint exactly as it was, or, where a fork begins or the optimizer is gone, as near as can be."""
         lineage = read_lineage(self.folder)
-        is_origin = lineage is not None and lineage.step == checkpoint.step
-        if not is_origin and checkpoint.kind == "full":
-            # Settings may have changed on the way, so the objective is that of the checkpoint's own.
-            saved = load_config((checkpoint.path / CONFIG_FILE).read_bytes())
-            objective = objective_for(saved, self.tokens.tokenizer)
-            return restore_trainer(
-                checkpoint.path, self.tokens.train, objective, lambda text: self.writer.event("hardware", text)
+        if checkpoint is None:
+            if lineage is not None:
+                raise UserError(
+                    "The checkpoint that this fork began with is damaged or gone",
+                    value=f"step {lineage.step:,} of {lineage.parent_name}",
+                    remedy="Fork the run anew",
+                )
+            return Beginning(self.config)
+        if checkpoint.text not in ("", self.tokens.meta.identity):
+            raise UserError(
+                "The text or its tokenizer is not the one that this run was trained on so far",
+                value=f"{self.config.data.dataset}, {self.config.data.tokenizer}",
+                remedy="Bring back the former ones under these names, or start a new run",
             )
-        config = self.config if is_origin else load_config((checkpoint.path / CONFIG_FILE).read_bytes())
-        objective = objective_for(config, self.tokens.tokenizer)
-        trainer, anew = fork_trainer(checkpoint.path, config, self.tokens.train, objective)
-        if lineage is not None and is_origin:
+        if lineage is not None and lineage.step == checkpoint.step:
+            return Beginning(self.config, checkpoint.path, is_exact=False)
+        # Settings may have changed on the way, so those of the checkpoint count.
+        saved = load_config((checkpoint.path / CONFIG_FILE).read_bytes())
+        return Beginning(saved, checkpoint.path, is_exact=checkpoint.kind == "full")
+
+    def _tell_beginning(
+        self, trainer: Trainer, checkpoint: CheckpointInfo | None, anew: str, *, is_known: bool
+    ) -> None:
+        """What a person should learn about where the run goes on.
+
+        Args:
+            anew: what was not in the checkpoint.
+            is_known: whether there was an attempt before, and nobody asked to go back.
+        """
+        lineage = read_lineage(self.folder)
+        if checkpoint is None:
+            if is_known:
+                self.writer.event("anew", "There is no checkpoint to go on from, so the run begins anew.")
+            return
+        if lineage is not None and lineage.step == checkpoint.step:
             self.writer.event(
                 "forked", f"Forked from {lineage.parent_name} at step {trainer.step:,}.", step=trainer.step
             )
         if anew:
             self.writer.event("anew", f"From step {trainer.step:,} {anew} starts anew.", step=trainer.step)
-        return trainer
+        if is_known:
+            self.writer.event("resumed", f"Resumed from the checkpoint at step {trainer.step:,}.", step=trainer.step)

@@ -62,8 +62,14 @@ class CausalObjective:
         batch_size, context = config.training.batch_size, config.data.context_length
         if families()[config.model.kind].is_recurrent:
             return _Streams(RecurrentStreams(tokens, batch_size, context), batch_size * context)
-        end_of_text = self.vocabulary.end_of_text if config.objective.within_documents else None
-        return _Windows(RandomWindows(tokens, batch_size, context, config.seed), batch_size * context, end_of_text)
+        windows = RandomWindows(tokens, batch_size, context, config.seed)
+        return _Windows(windows, batch_size * context, document_end(config, self.vocabulary))
+
+
+def document_end(config: RunConfig, vocabulary: ModelVocabulary) -> int | None:
+    """The token that ends a document, where the run learns each document apart; None where it reads across them."""
+    is_apart = isinstance(config.objective, CausalConfig) and config.objective.within_documents
+    return vocabulary.end_of_text if is_apart else None
 
 
 class _Windows:

@@ -64,6 +64,7 @@ def choose_execution(config: RunConfig, objective: Objective, total_steps: int |
         UserError: a device that this machine or this build of torch does not have.
     """
     device = _choose_device(config.hardware.device)
+    _check_processes(config.hardware.num_processes, device)
     num_threads = config.hardware.num_threads or _usable_cores()
     if device == "cpu":
         torch.set_num_threads(num_threads)
@@ -89,6 +90,23 @@ def execution_of_resume(
 
 def _is_here(device: str) -> bool:
     return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}.get(device, device == "cpu")
+
+
+def _check_processes(count: int, device: str) -> None:
+    """UserError where so many processes cannot share a run on this device."""
+    if count > 1 and device == "mps":
+        raise UserError(
+            "An Apple GPU serves one process of a run",
+            value=f"hardware.num_processes={count}",
+            remedy="Set it to 1, or hardware.device to cpu",
+        )
+    if device == "cuda" and count > torch.cuda.device_count():
+        raise UserError(
+            "Each process of a run needs a GPU of its own",
+            value=f"hardware.num_processes={count}",
+            limit=f"{torch.cuda.device_count()} for this run",
+            remedy="Set it to the number of GPUs, or to 1",
+        )
 
 
 def _choose_device(wish: str) -> str:

@@ -104,6 +104,8 @@ class HealthWatch:
 
     def change_facts(self, facts: Facts) -> None:
         """Settings as they are from now on."""
+        if facts.tokens_per_step != self.facts.tokens_per_step:
+            self._speeds = SpeedWatch()  # steps of another size have a speed of their own
         self.facts = facts
 
     def checkpointed(self, step: int) -> None:

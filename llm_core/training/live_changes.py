@@ -54,6 +54,8 @@ def change_trainer(
     if is_new_pace or is_new_budget:
         end = _end(config, trainer, tokens_per_step, len(train_tokens))
         trainer.total_steps, trainer.minutes_are_planned = end, config.training.max_minutes is None
+    if is_new_pace:
+        trainer.time_anew()
     trainer.config, trainer.tokens_per_step = config, tokens_per_step
     if config.training.batch_size != before.training.batch_size:
         _reread(trainer, train_tokens, objective)
@@ -99,12 +101,12 @@ def _end(config: RunConfig, trainer: Trainer, tokens_per_step: int, num_train_to
     limits: list[int] = []
     if training.max_steps is not None:
         limits.append(training.max_steps)
-    tokens: list[float] = []
+    # As a fresh run: never more tokens than were allowed, never less than the epochs that were asked for.
     if training.max_tokens is not None:
-        tokens.append(training.max_tokens)
+        limits.append(trainer.step + (training.max_tokens - trainer.tokens) // tokens_per_step)
     if training.max_epochs is not None:
-        tokens.append(training.max_epochs * num_train_tokens)
-    limits += [trainer.step + math.ceil((limit - trainer.tokens) / tokens_per_step) for limit in tokens]
+        left = training.max_epochs * num_train_tokens - trainer.tokens
+        limits.append(trainer.step + math.ceil(left / tokens_per_step))
     end = min(limits) if limits else None
     if end is not None and end < trainer.step:
         raise UserError(
@@ -122,7 +124,11 @@ def _budget(config: RunConfig) -> tuple[object, ...]:
 
 
 def fork_trainer(
-    checkpoint: Path, config: RunConfig, train_tokens: TokenVector, objective: TrainingObjective
+    checkpoint: Path,
+    config: RunConfig,
+    train_tokens: TokenVector,
+    objective: TrainingObjective,
+    execution: Execution | None = None,
 ) -> tuple[Trainer, str]:
     """A trainer that goes on from another run's checkpoint under settings of its own, and what had to start anew.
 
@@ -132,14 +138,14 @@ def fork_trainer(
     Args:
         config: of the fork; network, text and objective are those of the checkpoint.
         objective: of the fork.
+        execution: how to compute; as before where the hardware settings are the same, when None.
 
     Raises:
         UserError: the budget was used up before this step.
     """
     former = load_config((checkpoint / CONFIG_FILE).read_bytes())
     state = json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
-    execution: Execution | None = None
-    if config.hardware == former.hardware and state.get("execution"):
+    if execution is None and config.hardware == former.hardware and state.get("execution"):
         execution, _ = execution_of_resume(
             Execution.from_dict(state["execution"]), config, objective, state.get("total_steps")
         )

@@ -20,7 +20,7 @@ from llm_core.generation.likelihood import Losses, sum_losses, target_losses
 from llm_core.models.interface import LanguageModel
 from llm_core.objectives.causal import summed_cross_entropy
 from llm_core.objectives.interface import Batch, FillingObjective
-from llm_core.objectives.train_step import CausalObjective
+from llm_core.objectives.train_step import CausalObjective, document_end
 from llm_core.text.batches import TokenVector
 from llm_core.text.tokenizer_interface import TextTokenizer
 
@@ -47,7 +47,8 @@ def measure(
     words = objective_words()[config.objective.kind]
     if isinstance(objective, CausalObjective):
         tokens = tokens[: limit_tokens + 1] if limit_tokens else tokens
-        measured = sum_losses(_watched(target_losses(model, tokens), on_piece), tokens, tokenizer)
+        losses = target_losses(model, tokens, document_end=document_end(config, objective.vocabulary))
+        measured = sum_losses(_watched(losses, on_piece), tokens, tokenizer)
         bits = measured.bits_per_byte
         return {words.validation_key: measured.loss} | ({} if bits is None else {"bits_per_byte": bits})
     nats, hits, targets = 0.0, 0, 0

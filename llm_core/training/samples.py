@@ -47,7 +47,8 @@ class WrittenSample:
 
 def default_prompts(tokenizer: TextTokenizer, validation_text: str) -> tuple[str, ...]:
     """The first words of the validation text, at most 24 characters of it, cut at a space."""
-    start = validation_text.lstrip()[:24]
+    # The text was cut between two tokens, perhaps in the middle of a character.
+    start = validation_text.partition("\ufffd")[0].lstrip()[:24]
     if " " in start:
         start = start.rpartition(" ")[0]
     known, unknown = tokenizer.encode_known(start)
@@ -85,9 +86,11 @@ def _go_on(trainer: Trainer, tokenizer: TextTokenizer, prompts: Iterable[str]) -
     model = NeuralTextModel(trainer.model, tokenizer)
     samples: list[WrittenSample] = []
     for prompt in prompts:
-        tokens, _ = tokenizer.encode_known(prompt)
+        tokens, unknown = tokenizer.encode_known(prompt)
         generation = generate(model, tokens, _settings(trainer))
-        samples.append(WrittenSample(prompt, generation.text, generation.seed))
+        # What the tokenizer does not know was not read, so it is not shown as read.
+        read = tokenizer.decode(tokens) if unknown else prompt
+        samples.append(WrittenSample(read, generation.text, generation.seed))
     return samples
 
 

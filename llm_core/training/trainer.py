@@ -152,6 +152,10 @@ class Trainer:
         tensors = [*self.model.parameters(), *(value for value in remembered if isinstance(value, Tensor))]
         return sum(tensor.nbytes for tensor in tensors)
 
+    def time_anew(self) -> None:
+        """Steps cost something else from here on: a budget in minutes is planned from those to come, the first of which warms up."""
+        self._timed_from, self._attempt_steps = None, 0
+
     def run_step(self) -> StepReport:
         """One optimizer step, and what came out of it. A non-finite step leaves weights and step count alone."""
         self.advance()

@@ -6,6 +6,7 @@ The loop runs in this process; commands come through commands.db at steps of our
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -42,7 +43,7 @@ from llm_core.workspace.runs import prepare_run_folder, run_folder
 from tests.backend.support import tiny
 
 RATE = "optimizer.learning_rate"
-Script = Mapping[int, tuple[str, dict[str, Any]]]
+Script = Mapping[int, tuple[str, dict[str, Any]] | list[tuple[str, dict[str, Any]]]]
 
 
 class _Killed(BaseException):
@@ -59,9 +60,10 @@ class _Scripted(RunControl):
         if trainer.step == self.dies_at:
             raise _Killed
         if trainer.step in self.script:
-            kind, args = self.script[trainer.step]
+            due = self.script[trainer.step]
             self.script = {step: said for step, said in self.script.items() if step != trainer.step}
-            append_command(self._folder, kind, args, "a test")
+            for kind, args in due if isinstance(due, list) else [due]:
+                append_command(self._folder, kind, args, "a test")
         return super().poll(trainer)
 
 
@@ -287,4 +289,68 @@ def test_stop_can_leave_the_last_steps_unsaved_and_a_paused_run_is_stopped_at_on
     play(workspace, run, tokens, {23: ("checkpoint", {}), 24: ("sample", {}), 26: ("pause", {})})
     kept = {info.step: info.pinned for info in list_checkpoints(run_folder(workspace, run.id))}
     assert kept == {20: False, 23: True, 26: False}, "what a person asked to be kept is never thinned"
+    resume_run(workspace, run.id, foreground=True)
+    append_command(run_folder(workspace, run.id), "checkpoint", {}, "a test")
+    play(workspace, run, tokens, {26: ("pause", {})})
+    assert find_checkpoint(run_folder(workspace, run.id)).pinned, "also when the run rests in the same breath"
     assert stop_run(workspace, run.id).state == "stopped"
+
+
+def test_what_is_said_after_a_way_back_is_meant_for_the_run_as_it_is_then(
+    workspace: Workspace, tokens: TokenSet
+) -> None:
+    run = queue(workspace, "back-and-slower")
+    script: Script = {25: [("roll_back", {"step": 20}), ("set", {RATE: 1e-4})]}
+    assert play(workspace, run, tokens, script).state == "finished"
+    folder = run_folder(workspace, run.id)
+    assert [(ack.accepted, ack.step) for ack in acks(folder)] == [(True, 25), (True, 20)]
+    assert present_config(workspace, run).optimizer.learning_rate == 1e-4
+    points = read_points(folder, "learning_rate")
+    kept = points.where(surviving(points, segments(folder)))
+    assert max(kept.value[kept.step > 20]) < 1.01e-4 < min(kept.value[kept.step == 20])
+
+
+def test_an_end_comes_before_a_way_back_which_waits_for_whoever_resumes(workspace: Workspace, tokens: TokenSet) -> None:
+    run = queue(workspace, "ends-first")
+    assert play(workspace, run, tokens, {25: [("stop", {}), ("roll_back", {"step": 20})]}).state == "stopped"
+    folder = run_folder(workspace, run.id)
+    assert [(ack.accepted, ack.step) for ack in acks(folder)] == [(True, 25)]
+    resume_run(workspace, run.id, foreground=True)
+    assert play(workspace, run, tokens).state == "finished"
+    assert [event.step for event in events(folder) if event.kind == "rolled_back"] == [20]
+
+
+def test_a_newer_change_is_not_undone_by_one_that_a_dead_worker_made_later(
+    workspace: Workspace, tokens: TokenSet
+) -> None:
+    run = queue(workspace, "changed-twice")
+    play(workspace, run, tokens, {22: ("set", {RATE: 1e-4, "optimizer.weight_decay": 0.5})}, dies_at=30)
+    for script, dies_at in (({21: ("set", {RATE: 5e-5})}, 26), ({}, -1)):
+        resume_run(workspace, run.id, foreground=True)
+        play(workspace, run, tokens, script, dies_at=dies_at)
+    folder = run_folder(workspace, run.id)
+    points = read_points(folder, "learning_rate")
+    kept = points.where(surviving(points, segments(folder)))
+    assert max(kept.value[kept.step > 22]) < 5.01e-5
+    saved = RunConfig.model_validate_json((find_checkpoint(folder).path / "config.json").read_bytes())
+    assert (saved.optimizer.learning_rate, saved.optimizer.weight_decay) == (5e-5, 0.5), "the rest happens again"
+
+
+def test_a_fork_whose_beginning_is_gone_does_not_begin_with_other_weights(
+    workspace: Workspace, tokens: TokenSet
+) -> None:
+    parent = queue(workspace, "has-a-fork")
+    play(workspace, parent, tokens)
+    fork = fork_run(workspace, parent.id, 20, name="orphan", foreground=True)
+    shutil.rmtree(run_folder(workspace, fork.id) / "checkpoints")
+    with pytest.raises(UserError, match="began with is damaged or gone"):
+        play(workspace, fork, tokens)
+
+
+def test_a_run_without_a_checkpoint_says_that_it_begins_anew(workspace: Workspace, tokens: TokenSet) -> None:
+    run = queue(workspace, "killed-early")
+    play(workspace, run, tokens, dies_at=12)
+    resume_run(workspace, run.id, foreground=True)
+    play(workspace, run, tokens)
+    told = [event.message for event in events(run_folder(workspace, run.id)) if event.kind == "anew"]
+    assert told == ["There is no checkpoint to go on from, so the run begins anew."]

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 
 from llm_core.backend.endings import StopSignal
 from llm_core.backend.jobs import submit_run
+from llm_core.backend.run_commands import fork_run
 from llm_core.backend.worker import run_in_foreground
 from llm_core.config.errors import UserError
 from llm_core.config.overrides import apply_overrides
@@ -66,6 +67,20 @@ def test_two_processes_equal_one_large_batch(workspace: Workspace, prefix: str, 
         np.testing.assert_allclose(array, weights[1][name], atol=2e-5, rtol=0, err_msg=name)
     assert not list(shared.glob("ranks*")), "nothing of the meeting is left"
     wait_for("the helpers to be gone", lambda: not [line for line in processes_of(workspace) if "ranks" in line])
+
+
+def test_a_fork_under_other_settings_is_shared_as_one_alone(workspace: Workspace) -> None:
+    losses: list[list[float]] = []
+    for count in (1, 2):
+        shared = (*KINDS["causal"], *BASE, f"hardware.num_processes={count}", f"name=parent-{count}")
+        parent = run_of(workspace, *shared)
+        changes = ["optimizer.learning_rate=0.0005", "training.max_steps=12"]
+        fork = fork_run(workspace, parent.name, 8, changes, f"fork-{count}", foreground=True)
+        ended = run_in_foreground(workspace, fork.id, Timing.from_environment(), StopSignal())
+        assert ended.state == "finished", ended.reason
+        losses.append(read_points(run_folder(workspace, fork.id), "train_loss").value.tolist())
+    assert len(losses[0]) == 4
+    np.testing.assert_allclose(losses[0], losses[1], atol=1e-5, rtol=0)
 
 
 def test_what_cannot_be_shared_says_so() -> None:

@@ -5,6 +5,7 @@ The curves were recorded by benchmarks/health_curves.py.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -144,6 +145,18 @@ def test_explosions_and_slow_steps() -> None:
     pace *= 1 + 0.05 * generator.standard_normal(len(pace))
     told = [step for step, speed in enumerate(pace) if speeds.add(float(speed), 4.0 * step) is not None]
     assert len(told) == 2 and 50 < told[0] < 80 and 110 < told[1] < 140
+
+
+def test_a_batch_of_another_size_is_not_taken_for_a_slow_machine() -> None:
+    facts, _ = recorded("healthy")
+    watch, step = HealthWatch(facts), 0
+    found: list[Finding] = []
+    for speed, count in ((1000.0, 60), (300.0, 60)):
+        for _ in range(count):
+            step += 10
+            found += watch.logged(step, 2.0, 1.0, 1e-3, (speed, 4.0 * step))
+        watch.change_facts(dataclasses.replace(facts, tokens_per_step=facts.tokens_per_step // 4))
+    assert not [finding for finding in found if finding.kind == "slow_steps"]
 
 
 def test_dead_units_are_told() -> None:
