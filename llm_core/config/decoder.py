@@ -147,7 +147,11 @@ class TransformerConfig(Settings):
         if self.positions == "rope" and self.head_size % 2:
             raise ValueError(
                 f"a head of {self.head_size} units cannot be rotated in pairs (RoPE). "
-                "Choose hidden_size and num_heads so that hidden_size / num_heads is even."
+                + (
+                    "Choose an even size_per_head."
+                    if self.size_per_head
+                    else "Choose hidden_size and num_heads so that hidden_size / num_heads is even."
+                )
             )
         if self.num_heads % self.resolved_num_kv_heads:
             raise ValueError(

@@ -107,7 +107,7 @@ class TrainingConfig(Settings):
     max_steps: int | None = setting(
         2_000,
         label="Steps",
-        help="The run ends after this many steps.",
+        help="A step reads one batch and changes the weights once. The run ends after this many.",
         unit="steps",
         level="simple",
         minimum=1,

@@ -26,7 +26,10 @@ class RunConfig(Settings):
     schema_version: Literal[1] = 1
     name: str = setting("", label="Name", help="A name of your own; empty takes one from the preset.", level="simple")
     group: str = setting(
-        "", label="Group", help="What the run belongs to: a race, a sweep, or a word of your own. It changes no number."
+        "",
+        label="Group",
+        help="What the run belongs to: a race, a sweep, or a word of your own. It changes no number.",
+        maximum_characters=100,
     )
     seed: int = setting(
         1337,

@@ -28,6 +28,7 @@ def setting(
     level: Level = "advanced",
     minimum: float | None = None,
     maximum: float | None = None,
+    maximum_characters: int | None = None,
     choice_labels: dict[str, str] | None = None,
 ) -> Any:
     """Declare one setting.
@@ -39,9 +40,17 @@ def setting(
         unit: what the number counts ("tokens", "steps", "minutes"), empty for plain numbers and choices.
         level: "simple" settings are always shown, "advanced" ones on request.
         minimum, maximum: inclusive bounds, enforced here and shown by the form.
+        maximum_characters: of a text.
         choice_labels: sentence-case words for the values of a choice.
     """
     extra: dict[str, Any] = {"unit": unit, "level": level, "label": label}
     if choice_labels:
         extra["choice_labels"] = choice_labels
-    return Field(default=default, description=help, ge=minimum, le=maximum, json_schema_extra=extra)
+    return Field(
+        default=default,
+        description=help,
+        ge=minimum,
+        le=maximum,
+        max_length=maximum_characters,
+        json_schema_extra=extra,
+    )

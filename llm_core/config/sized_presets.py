@@ -153,7 +153,7 @@ def gpu_presets() -> tuple[Preset, ...]:
         ),
         Preset(
             name="lstm-wikitext",
-            title="LSTM on words",
+            title="LSTM on WikiText",
             sentence="Two LSTM layers of 650 units with tied embeddings, for WikiText-2 or a text like it.",
             scale="gpu",
             config=RunConfig(

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from llm_core.config.errors import UserError
 from llm_core.generation.evaluation_mode import evaluation_mode
-from llm_core.generation.likelihood import Losses, Tokens, check_scorable
+from llm_core.generation.likelihood import Losses, Tokens, check_scorable, losses_of_hidden
 from llm_core.generation.text_model import Session, checked_logits
 from llm_core.models.interface import LanguageModel, Memory, State
-from llm_core.objectives.causal import cross_entropy_per_target
 from llm_core.text.tokenizer_interface import TextTokenizer
 
 
@@ -32,6 +31,8 @@ class AnswerTextModel:
     Raises:
         UserError: the source is empty or longer than the context.
     """
+
+    begins_text = True
 
     def __init__(
         self, model: LanguageModel, tokenizer: TextTokenizer, source: Sequence[int], *, use_cache: bool = True
@@ -58,7 +59,7 @@ class AnswerTextModel:
         inputs_1T = torch.tensor([list(tokens)], device=self.model.device)
         with evaluation_mode(self.model), torch.inference_mode():
             hidden_1TD = self.model(inputs_1T[:, :-1], memory=self.memory).hidden_BTD
-            yield cross_entropy_per_target(self.model.logits(hidden_1TD), inputs_1T[:, 1:])[0].cpu().numpy()
+            yield losses_of_hidden(self.model, hidden_1TD, inputs_1T[:, 1:])[0]
 
 
 class _AnswerSession:

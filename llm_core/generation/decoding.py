@@ -95,7 +95,7 @@ class Generation:
     def __iter__(self) -> Iterator[GeneratedToken]:
         settings, tokenizer = self._settings, self._model.tokenizer
         generator = torch.Generator().manual_seed(self.seed)
-        text = IncrementalText(tokenizer, settings.stop)
+        text = IncrementalText(tokenizer, settings.stop, begins_text=self._model.begins_text)
         seen = set(self.prompt)
         started = time.perf_counter()
         session = self._model.start(len(self.prompt) + settings.max_tokens)

@@ -18,9 +18,11 @@ class IncrementalText:
     Args:
         tokenizer: gives the bytes of each token; bytes that are no UTF-8 show as U+FFFD, as in its `decode`.
         stop: the text ends before the first of these; empty ones are ignored.
+        begins_text: nothing stands before it, so that a space which the tokenizer keeps in a word's first token is no part of it.
     """
 
-    def __init__(self, tokenizer: TextTokenizer, stop: Sequence[str]) -> None:
+    def __init__(self, tokenizer: TextTokenizer, stop: Sequence[str], *, begins_text: bool = False) -> None:
+        self._is_first = begins_text
         self.visible = ""
         """What can be shown: it only grows."""
         self._tokenizer = tokenizer
@@ -34,7 +36,11 @@ class IncrementalText:
         """Take one token in; True when a stop string is complete."""
         assert not self._stopped, "nothing comes after a stop string"
         # A stop string that is complete only now begins in what was held back, or after it.
-        pending = self._held_back + self._decoder.decode(self._tokenizer.token_bytes(token))
+        piece = self._tokenizer.token_bytes(token)
+        if self._is_first and piece.startswith(b" ") and not self._tokenizer.decode([token]).startswith(" "):
+            piece = piece[1:]
+        self._is_first = False
+        pending = self._held_back + self._decoder.decode(piece)
         found = [position for text in self._stop if (position := pending.find(text)) >= 0]
         if found:
             self.visible += pending[: min(found)]

@@ -2,7 +2,8 @@
 
 The first token is context only; every later token is a target exactly once. A Transformer reads windows of `context_length` inputs,
 each starting `stride` after the one before and predicting only what no earlier window did; a recurrent network reads one stream from
-the zero state. Everything is float32 with dropout off, and neither the model's mode nor any random stream is changed.
+the zero state. A model that learned documents apart is measured so: within a window each document is read alone. Everything is float32
+with dropout off, and neither the model's mode nor any random stream is changed.
 
 Axes: B windows side by side, T positions.
 """
@@ -22,6 +23,7 @@ from llm_core.config.errors import UserError
 from llm_core.generation.evaluation_mode import evaluation_mode
 from llm_core.models.interface import LanguageModel, State
 from llm_core.objectives.causal import cross_entropy_per_target
+from llm_core.text.packing import document_numbers
 from llm_core.text.tokenizers import TextTokenizer
 
 Tokens = npt.NDArray[np.integer]
@@ -69,6 +71,7 @@ def likelihood(
     stride: int | None = None,
     limit_tokens: int = 0,
     unknown_tokens: int = 0,
+    document_end: int | None = None,
 ) -> Likelihood:
     """Likelihood of a token sequence.
 
@@ -77,13 +80,15 @@ def likelihood(
         stride: distance between windows, 1 to the context length (the default); ignored by recurrent networks.
         limit_tokens: count only this many targets from the start; 0 counts all.
         unknown_tokens: how many tokens stand for text that the tokenizer does not know, beside those that are its `unknown_id`.
+        document_end: as in `target_losses`.
 
     Raises:
         UserError: fewer than two tokens, or a stride out of bounds.
     """
     if limit_tokens:
         tokens = tokens[: limit_tokens + 1]
-    return sum_losses(target_losses(model, tokens, stride=stride), tokens, tokenizer, unknown_tokens=unknown_tokens)
+    losses = target_losses(model, tokens, stride=stride, document_end=document_end)
+    return sum_losses(losses, tokens, tokenizer, unknown_tokens=unknown_tokens)
 
 
 def sum_losses(
@@ -105,8 +110,13 @@ def sum_losses(
     return Likelihood(nats, counted, num_bytes, special_nats, unknown_tokens)
 
 
-def target_losses(model: LanguageModel, tokens: Tokens, *, stride: int | None = None) -> Iterator[Losses]:
+def target_losses(
+    model: LanguageModel, tokens: Tokens, *, stride: int | None = None, document_end: int | None = None
+) -> Iterator[Losses]:
     """-ln p of every token after the first, in order, in pieces.
+
+    Args:
+        document_end: the token that ends a document, for a Transformer that learned each document apart; None reads across them.
 
     Raises:
         UserError: fewer than two tokens, or a stride out of bounds; at the first piece.
@@ -116,7 +126,10 @@ def target_losses(model: LanguageModel, tokens: Tokens, *, stride: int | None = 
     if not 1 <= stride <= context:
         raise UserError("The stride is out of bounds", value=stride, limit=f"1 to {context}, the model's context")
     check_scorable(tokens)
-    yield from _stream_losses(model, tokens) if model.is_recurrent else _window_losses(model, tokens, stride)
+    if model.is_recurrent:
+        yield from _stream_losses(model, tokens)
+    else:
+        yield from _window_losses(model, tokens, stride, document_end)
 
 
 def check_scorable(tokens: Tokens) -> None:
@@ -135,7 +148,7 @@ def _stream_losses(model: LanguageModel, tokens: Tokens) -> Iterator[Losses]:
         yield losses_1T[0]
 
 
-def _window_losses(model: LanguageModel, tokens: Tokens, stride: int) -> Iterator[Losses]:
+def _window_losses(model: LanguageModel, tokens: Tokens, stride: int, document_end: int | None) -> Iterator[Losses]:
     """Full windows side by side, then the last short one alone."""
     context, num_targets = model.context_length, len(tokens) - 1
     # A window at `start` predicts targets start+1 … start+context; those up to start+context-stride were counted before.
@@ -145,7 +158,7 @@ def _window_losses(model: LanguageModel, tokens: Tokens, stride: int) -> Iterato
     for first in range(0, num_full, rows):
         starts = np.arange(first, min(first + rows, num_full)) * stride
         windows_BT = np.stack([tokens[start : start + context + 1] for start in starts.tolist()])
-        losses_BT, _ = _losses(model, _to_device(windows_BT, model))
+        losses_BT, _ = _losses(model, _to_device(windows_BT, model), document_end=document_end)
         if first == 0:
             counted = context
             yield losses_BT[0]
@@ -154,19 +167,36 @@ def _window_losses(model: LanguageModel, tokens: Tokens, stride: int) -> Iterato
         yield losses_BT[:, context - stride :].reshape(-1)
     if counted < num_targets:
         start = num_full * stride
-        losses_1T, _ = _losses(model, _to_device(tokens[start:], model)[None])
+        losses_1T, _ = _losses(model, _to_device(tokens[start:], model)[None], document_end=document_end)
         yield losses_1T[0, counted - start :]
 
 
-def _losses(model: LanguageModel, windows_BT: Tensor, state: State | None = None) -> tuple[Losses, State | None]:
+def _losses(
+    model: LanguageModel, windows_BT: Tensor, state: State | None = None, document_end: int | None = None
+) -> tuple[Losses, State | None]:
     """Losses of all but the first token of each row, and the state after the last but one.
 
     The mode is switched for one pass at a time, not for the whole iteration: whoever stops iterating half-way, or trains between
     two pieces, finds the model as it was.
     """
+    documents: dict[str, Tensor] = {}
+    if document_end is not None:
+        numbers_BT = document_numbers(windows_BT[:, :-1].cpu().numpy(), document_end)
+        documents["documents_BT"] = torch.from_numpy(numbers_BT).to(windows_BT.device)
     with evaluation_mode(model), torch.inference_mode():
-        hidden_BTD, state = model(windows_BT[:, :-1], state=state)
-        return cross_entropy_per_target(model.logits(hidden_BTD), windows_BT[:, 1:]).cpu().numpy(), state
+        hidden_BTD, state = model(windows_BT[:, :-1], state=state, **documents)
+        return losses_of_hidden(model, hidden_BTD, windows_BT[:, 1:]), state
+
+
+def losses_of_hidden(model: LanguageModel, hidden_BTD: Tensor, targets_BT: Tensor) -> Losses:
+    """-ln p of each target; of a large vocabulary only so many logits stand in memory at once as the budget allows."""
+    rows, length = targets_BT.shape
+    piece = max(1, _LOGITS_BUDGET // (rows * model.vocabulary_size))
+    pieces = [
+        cross_entropy_per_target(model.logits(hidden_BTD[:, at : at + piece]), targets_BT[:, at : at + piece]).cpu()
+        for at in range(0, length, piece)
+    ]
+    return torch.cat(pieces, dim=1).numpy()
 
 
 def _to_device(tokens: Tokens, model: LanguageModel) -> Tensor:

@@ -25,6 +25,8 @@ _PIECE_TOKENS = 1_000_000
 class NgramTextModel:
     """Counts with their tokenizer. It looks at the last `order - 1` tokens and lets nothing else go, so it is never cut."""
 
+    begins_text = False
+
     def __init__(self, model: NgramModel, tokenizer: TextTokenizer) -> None:
         self.model = model
         self.tokenizer = tokenizer

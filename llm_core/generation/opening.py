@@ -23,6 +23,7 @@ from llm_core.models.interface import LanguageModel
 from llm_core.models.loading import WEIGHTS_FILE, load_checkpoint_model
 from llm_core.models.ngram import NgramModel
 from llm_core.models.ngram_files import load_ngrams
+from llm_core.objectives.train_step import document_end
 from llm_core.text.tokenizers import TextTokenizer, tokenizer_from_json
 from llm_core.text.vocabulary import ModelVocabulary, extend_tokenizer, model_vocabulary
 
@@ -80,7 +81,7 @@ class OpenedModel:
                     remedy="Let it answer a source: glassbox generate RUN --prompt SOURCE",
                 )
             return AnswerTextModel(network, self.tokenizer, source)
-        return NeuralTextModel(network, self.tokenizer)
+        return NeuralTextModel(network, self.tokenizer, document_end=document_end(self.config, self.vocabulary))
 
 
 def open_model(folder: Path, *, device: torch.device | str = "cpu") -> OpenedModel:

@@ -50,6 +50,8 @@ class TextModel(Protocol):
     tokenizer: TextTokenizer
     vocabulary_size: int
     context_length: int
+    begins_text: bool
+    """Whether what it writes stands alone (an answer) and does not go on from a text."""
 
     def start(self, max_tokens: int | None = None) -> Session:
         """A session that has read nothing and will read at most `max_tokens`, so that no more room than that is kept."""
@@ -68,9 +70,20 @@ class NeuralTextModel:
 
     Args:
         use_cache: False reads everything again for each token: slow, and the oracle of the cached way.
+        document_end: as in `likelihood.target_losses`.
     """
 
-    def __init__(self, model: LanguageModel, tokenizer: TextTokenizer, *, use_cache: bool = True) -> None:
+    begins_text = False
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        tokenizer: TextTokenizer,
+        *,
+        use_cache: bool = True,
+        document_end: int | None = None,
+    ) -> None:
+        self._document_end = document_end
         self.model = model
         self.tokenizer = tokenizer
         self.vocabulary_size = model.vocabulary_size
@@ -83,7 +96,7 @@ class NeuralTextModel:
         return _NeuralSession(self.model, room, self.use_cache)
 
     def target_nats(self, tokens: Tokens, *, stride: int | None = None) -> Iterator[Losses]:
-        return target_losses(self.model, tokens, stride=stride)
+        return target_losses(self.model, tokens, stride=stride, document_end=self._document_end)
 
 
 def after_cuts(tokens: list[int], context_length: int) -> list[int]:

@@ -66,6 +66,8 @@ def _looking_back(same_TT: Places) -> Behaviours:
     earlier_TT = np.tril(same_TT, k=-1)
     after_earlier_TT = np.zeros_like(earlier_TT)
     after_earlier_TT[:, 1:] = earlier_TT[:, :-1]
+    # After a doubled token what followed the first is the token itself, and every head that looks at itself would seem to do this.
+    after_earlier_TT = np.tril(after_earlier_TT, k=-1)
     return {
         "previous": (_diagonal(same_TT, -1), "looks at the token before"),
         "duplicate": (earlier_TT, "looks at the same token earlier"),

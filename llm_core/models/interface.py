@@ -44,7 +44,7 @@ class State(ABC):
 
 
 class Memory(NamedTuple):
-    """What an encoder leaves for a decoder to look at. No family here fills it yet."""
+    """What an encoder leaves for a decoder to look at."""
 
     hidden_BSD: Tensor
     padding_BS: Tensor | None

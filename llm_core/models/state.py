@@ -103,13 +103,13 @@ class KeyValueCache(State):
         self.uniform_length = None if places.start is None else places.used
 
     def select(self, rows: Tensor) -> Self:
-        return type(self)(
-            self.keys_LBKSE.index_select(1, rows),
-            self.values_LBKSE.index_select(1, rows),
-            self.lengths_B.index_select(0, rows),
-            self.uniform_length,
-            self.longest,
-        )
+        lengths_B = self.lengths_B.index_select(0, rows)
+        uniform, longest = self.uniform_length, self.longest
+        if uniform is None:  # the longest row may be among those that are dropped
+            kept = lengths_B.tolist()
+            uniform, longest = kept[0] if len(set(kept)) == 1 else None, max(kept, default=0)
+        keys_LBKSE, values_LBKSE = (part.index_select(1, rows) for part in (self.keys_LBKSE, self.values_LBKSE))
+        return type(self)(keys_LBKSE, values_LBKSE, lengths_B, uniform, longest)
 
     def truncate(self, lengths_B: Tensor) -> Self:
         wanted, known = lengths_B.tolist(), self.lengths_B.tolist()
@@ -159,9 +159,10 @@ class RecurrentState(State):
         """The state with the given rows taken from `other`, which holds just these."""
         cell = None
         if self.cell_LBU is not None and other.cell_LBU is not None:
-            cell = self.cell_LBU.index_copy(1, rows, other.cell_LBU)
+            cell = self.cell_LBU.index_copy(1, rows, other.cell_LBU.to(self.cell_LBU.dtype))
         return type(self)(
-            self.hidden_LBU.index_copy(1, rows, other.hidden_LBU),
+            # In mixed precision what was just computed is narrower than what is kept.
+            self.hidden_LBU.index_copy(1, rows, other.hidden_LBU.to(self.hidden_LBU.dtype)),
             cell,
             self.lengths_B.index_copy(0, rows, other.lengths_B),
         )

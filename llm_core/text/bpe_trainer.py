@@ -15,6 +15,8 @@ from itertools import pairwise
 
 from tokenizers import pre_tokenizers
 
+from llm_core.text.subword import byte_signs
+
 Pair = tuple[bytes, bytes]
 
 
@@ -33,17 +35,10 @@ class Merge:
         return self.left + self.right
 
 
-def byte_characters() -> dict[int, str]:
-    """GPT-2's sign for each byte: printable ones stand for themselves, the others for the characters from U+0100 on."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [value for value in range(256) if value not in printable]
-    return {value: chr(value) for value in printable} | {value: chr(256 + n) for n, value in enumerate(others)}
-
-
 def words_of(text: str) -> Iterator[bytes]:
     """GPT-2's words of a text in their order, as bytes; joined they are the text."""
     splitter = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    byte_of = {character: value for value, character in byte_characters().items()}
+    byte_of = {character: value for value, character in byte_signs().items()}
     for word, _ in splitter.pre_tokenize_str(text):
         yield bytes(byte_of[character] for character in word)
 

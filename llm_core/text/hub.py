@@ -58,12 +58,12 @@ def read_hub(
     chosen: tuple[str, ...] = ()
     for number, row in enumerate(rows, start=1):
         if not chosen:
-            texts = [key for key, value in row.items() if isinstance(value, str)]
+            texts = [key for key, value in row.items() if isinstance(value, str | None)]
             chosen = choose_columns(texts, column, target_column, name, every=row)
         if number % 256 == 0:
             stop_if_cancelled(cancelled)
             progress(READING_ROWS, number, None)
-        cells = [row.get(key) or "" for key in chosen]
+        cells = ["" if row.get(key) is None else row[key] for key in chosen]
         for key, cell in zip(chosen, cells, strict=True):
             if not isinstance(cell, str):
                 raise UserError(f"Row {number:,} of {name} holds no text in “{key}”", remedy="Choose another column")

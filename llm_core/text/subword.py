@@ -34,6 +34,8 @@ PIECE_CHARACTERS = 256 * 1024
 
 # Names under which well-known tokenizers keep the token that ends a document, best first.
 _END_NAMES = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "<|eot_id|>", "[EOS]", "[SEP]")
+# Where a model ends documents with another token than the best known one, its tokenizer.json says so under this key of ours.
+END_KEY = "glassbox_end_of_text"
 _BYTE_FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")
 _SAFE_CUT = re.compile(r"(?<=\S)(?=\s)|(?<=[^\W\d_])(?=[\W\d_])")
 _PREFIXES = {"WordPiece": "##"}
@@ -46,7 +48,8 @@ class SubwordTokenizer:
     and nothing else. A file without any known end-of-document token gets `<|endoftext|>` as its last id.
 
     Args:
-        json_text: the text of a `tokenizer.json`.
+        json_text: the text of a `tokenizer.json`, or what `to_json` gave.
+        end_of_text: the special token that ends a document; empty takes the one that is known by its name.
 
     Raises:
         UserError: the library cannot read it.
@@ -54,7 +57,11 @@ class SubwordTokenizer:
 
     unknown_id: int | None = None
 
-    def __init__(self, json_text: str) -> None:
+    def __init__(self, json_text: str, *, end_of_text: str = "") -> None:
+        if f'"{END_KEY}"' in json_text:
+            fields = cast("dict[str, Any]", json.loads(json_text))
+            end_of_text = end_of_text or str(fields.pop(END_KEY, ""))
+            json_text = json.dumps(fields, ensure_ascii=False)
         try:
             tokenizer = tokenizers.Tokenizer.from_str(json_text)
         except Exception as error:  # the library raises bare Exception for every malformed file
@@ -68,7 +75,8 @@ class SubwordTokenizer:
         vocabulary = tokenizer.get_vocab(with_added_tokens=True)
         if not vocabulary:
             raise UserError("The tokenizer has an empty vocabulary", remedy="Train it, or give another file")
-        end_name = next((name for name in _END_NAMES if name in vocabulary), END_OF_TEXT)
+        end_name = next((name for name in (end_of_text, *_END_NAMES) if name in vocabulary), END_OF_TEXT)
+        self._named_end = end_name if end_name == end_of_text else ""
         tokenizer.add_special_tokens([end_name])
         self._tokenizer = tokenizer
         self._fields = cast("dict[str, Any]", json.loads(tokenizer.to_str()))
@@ -229,7 +237,15 @@ class SubwordTokenizer:
         return np.array([len(text.removeprefix(b" ") if spaces else text) for text in texts], dtype=np.int32)
 
     def to_json(self) -> str:
-        return self._tokenizer.to_str()
+        text = self._tokenizer.to_str()
+        if not self._named_end:
+            return text
+        return json.dumps({**json.loads(text), END_KEY: self._named_end}, ensure_ascii=False)
+
+    def ended_by(self, token_id: int) -> SubwordTokenizer:
+        """The same pieces, documents ended by another one of its special tokens."""
+        assert token_id in self.special_ids, token_id
+        return SubwordTokenizer(self._tokenizer.to_str(), end_of_text=self._token_of_id[token_id])
 
     def merges(self, count: int) -> list[tuple[str, str]]:
         """The first pairs that BPE joined, as shown to people; empty for other models."""

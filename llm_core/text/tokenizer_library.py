@@ -128,7 +128,7 @@ def import_tokenizer(
 
 
 def delete_tokenizer(workspace: Workspace, reference: str) -> int:
-    """Delete a tokenizer; returns the bytes freed. Texts cut with it and runs keep their own copy."""
+    """Delete a tokenizer; returns the bytes freed. Models keep their own copy, but their runs cannot go on without it."""
     return remove_folder(safe_join(workspace.tokenizers, find_tokenizer(workspace, reference).id))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from llm_core.config.errors import UserError
 from llm_core.config.objective import (
     CausalConfig,
     MaskingConfig,
@@ -97,8 +98,23 @@ def _with_objective(plain: ModelVocabulary, names: dict[str, int], objective: Ob
     if isinstance(objective, SpanCorruptionConfig) and first_mark is None:
         size += objective.num_sentinels
         first_mark = size - 1
+    if isinstance(objective, SpanCorruptionConfig) and first_mark in names.values():
+        _check_marks(names, first_mark, objective.num_sentinels)
     num_marks = objective.num_sentinels if isinstance(objective, SpanCorruptionConfig) else 0
     return replace(plain, size=size, end_token=end, start_token=start, first_mark=first_mark, num_marks=num_marks)
+
+
+def _check_marks(names: dict[str, int], first_mark: int | None, wanted: int) -> None:
+    """UserError unless the tokenizer's own marks of gaps are enough; T5 numbers them downwards from the first."""
+    assert first_mark is not None
+    there = next((gap for gap in range(wanted) if names.get(f"<extra_id_{gap}>") != first_mark - gap), wanted)
+    if there < wanted:
+        raise UserError(
+            "This tokenizer has fewer marks of gaps than the objective asks for",
+            value=f"objective.num_sentinels={wanted}",
+            limit=f"at most {there}",
+            remedy=f"Set objective.num_sentinels to {there}",
+        )
 
 
 def special_tokens(tokenizer: TextTokenizer) -> dict[str, int]:

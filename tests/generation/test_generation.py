@@ -12,11 +12,13 @@ from llm_core.config.errors import UserError
 from llm_core.config.model import GRUConfig, LSTMConfig, ModelConfig, RNNConfig, TransformerConfig
 from llm_core.config.sampling import SamplingConfig
 from llm_core.generation.decoding import Generation, generate
+from llm_core.generation.incremental_text import IncrementalText
 from llm_core.generation.likelihood import likelihood, target_losses
 from llm_core.generation.sampling import candidate_probabilities, compare_candidates, draw
 from llm_core.generation.text_model import NeuralTextModel
 from llm_core.models.registry import build_model
 from llm_core.text.tokenizers import ByteTokenizer, CharacterTokenizer
+from llm_core.text.words import WordTokenizer
 
 TOKENIZER = CharacterTokenizer("abcdefghijklmnopqrst\n")
 V, CONTEXT = TOKENIZER.vocabulary_size, 16
@@ -158,6 +160,7 @@ def test_ten_alternatives_sum_below_one_and_the_picture_agrees() -> None:
 class Parrot:
     """A text model that always says the same bytes, to test how text leaves a generation."""
 
+    begins_text = False
     context_length = 10_000
     is_full = False
 
@@ -248,3 +251,34 @@ def test_bad_strides_and_short_texts_are_refused() -> None:
         likelihood(model, np.arange(10) % V, TOKENIZER, stride=CONTEXT + 1)
     with pytest.raises(UserError, match="too short"):
         likelihood(model, np.array([1]), TOKENIZER)
+
+
+def test_a_small_budget_of_logits_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_model(TransformerConfig(num_layers=1, num_heads=2, hidden_size=16), 50, 32).eval()
+    tokens = np.random.default_rng(0).integers(0, 50, 100)
+    whole = np.concatenate(list(target_losses(model, tokens)))
+    monkeypatch.setattr("llm_core.generation.likelihood._LOGITS_BUDGET", 50 * 7)
+    np.testing.assert_allclose(np.concatenate(list(target_losses(model, tokens))), whole, atol=1e-6)
+
+
+def test_documents_that_were_learned_apart_are_measured_apart() -> None:
+    model = build_model(TransformerConfig(num_layers=2, num_heads=2, hidden_size=16), 50, 64).eval()
+    first, second = np.random.default_rng(0).integers(1, 50, (2, 20))
+    end = np.array([0])
+    together = np.concatenate(list(target_losses(model, np.concatenate((first, end, second)), document_end=0)))
+    alone = [
+        np.concatenate(list(target_losses(model, part))) for part in (np.concatenate((first, end, second[:1])), second)
+    ]
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-5)
+    across = np.concatenate(list(target_losses(model, np.concatenate((first, end, second)))))
+    assert not np.allclose(across[-10:], together[-10:], atol=1e-4)
+
+
+def test_an_answer_does_not_begin_with_the_space_of_its_first_word() -> None:
+    tokenizer = WordTokenizer(["a", "cat"])
+    ids = tokenizer.encode("a cat")
+    for begins, expected in ((True, tokenizer.decode(ids)), (False, " " + tokenizer.decode(ids))):
+        text = IncrementalText(tokenizer, (), begins_text=begins)
+        for token in ids:
+            text.add(token)
+        assert text.finish() == expected

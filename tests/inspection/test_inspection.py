@@ -113,6 +113,13 @@ def test_perfect_heads_score_one_and_even_ones_score_chance() -> None:
     assert "duplicate" not in causal_scores(even[None, None], list(range(length)))
 
 
+def test_a_head_that_looks_at_itself_is_no_induction_head_where_letters_double() -> None:
+    itself = np.eye(5)
+    assert "induction" not in causal_scores(itself[None, None], [1, 2, 3, 3, 4])
+    scores = causal_scores(itself[None, None], [1, 2, 2, 1, 2])
+    assert scores["induction"].values_LH[0, 0] == 0
+
+
 @pytest.mark.parametrize(
     "config",
     [

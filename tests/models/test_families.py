@@ -92,6 +92,19 @@ def test_the_future_does_not_reach_back(config: ModelConfig) -> None:
     assert not torch.allclose(before[:, 7:], after[:, 7:])
 
 
+def test_a_cache_forgets_how_long_the_dropped_rows_were() -> None:
+    model = build_model(TransformerConfig(num_layers=1, num_heads=2, hidden_size=16), 20, 32).eval()
+    state = model.initial_state(2, 16)
+    padding = torch.zeros(2, 12, dtype=torch.bool)
+    padding[1, :9] = True
+    tokens = torch.randint(0, 20, (2, 12))
+    with torch.no_grad():
+        state = model(tokens, padding_BT=padding, state=state).state.select(torch.tensor([1]))
+        for token in range(13):  # 3 were read and 16 fit
+            state = model(torch.tensor([[token]]), state=state).state
+    assert state.lengths_B.tolist() == [16]
+
+
 @configurations
 def test_selected_rows_go_on_alone(config: ModelConfig) -> None:
     model = model_of(config)

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_core.text.bpe_lesson import LESSON_CHARACTERS, cut_after, learn
-from llm_core.text.bpe_trainer import Merge, byte_characters, count_words, cut_by_merges, learn_merges, words_of
+from llm_core.text.bpe_trainer import Merge, count_words, cut_by_merges, learn_merges, words_of
+from llm_core.text.subword import byte_signs
 
 DATA = Path(os.environ.get("GLASSBOX_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 
@@ -57,7 +58,7 @@ def test_words_keep_their_leading_space_and_every_byte() -> None:
 def test_the_reference_is_reproduced_in_order() -> None:
     folder = DATA / "bpe-train-oracle"
     text = (folder / "corpus.en").read_text(encoding="utf-8")
-    shown = byte_characters()
+    shown = byte_signs()
     merges = list(learn_merges(count_words([text]), 500 - 256 - 1))
     spelled = [
         " ".join("".join(shown[byte] for byte in part) for part in (merge.left, merge.right)) for merge in merges

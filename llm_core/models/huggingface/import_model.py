@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from llm_core.config.data import DataConfig
+from llm_core.config.decoder import TransformerConfig
 from llm_core.config.errors import NotFound
 from llm_core.config.learning import TrainingConfig
 from llm_core.config.objective import ObjectiveConfig
@@ -30,7 +31,7 @@ from llm_core.models.huggingface.source_folder import (
     stored_tensors,
 )
 from llm_core.models.huggingface.special_tokens import objective_of
-from llm_core.models.huggingface.tokenizer_files import read_tokenizer
+from llm_core.models.huggingface.tokenizer_files import ended_as_configured, read_tokenizer
 from llm_core.models.loading import WEIGHTS_FILE, check_tokenizer_fits
 from llm_core.text.folders import building, publish
 from llm_core.text.progress import CancelHook, ProgressHook, never_cancelled, no_progress, stop_if_cancelled
@@ -159,10 +160,13 @@ def check_model_folder(folder: Path) -> CheckedFolder:
         UserError: a class, key, value, size, file, tensor or token that does not fit; says which, and what to do.
     """
     check_folder(folder)
-    config = read_config(read_config_file(folder))
+    values = read_config_file(folder)
+    config = read_config(values)
     plan = plan_weights(config, stored_tensors(folder))
     tokenizer, names = read_tokenizer(file_inside(folder, TOKENIZER_FILE), config.vocabulary_size)
     check_tokenizer_fits(tokenizer, config.vocabulary_size)
+    if isinstance(config.model, TransformerConfig):
+        tokenizer = ended_as_configured(tokenizer, values)
     return CheckedFolder(plan, tokenizer, objective_of(config.family, tokenizer, names, config.vocabulary_size))
 
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from llm_core.models.huggingface.special_tokens import SpecialTokens
-from llm_core.text.subword import byte_signs
+from llm_core.text.subword import END_KEY, SubwordTokenizer, byte_signs
 from llm_core.text.tokenizers import (
     END_OF_TEXT,
     ByteTokenizer,
@@ -48,6 +48,7 @@ def tokenizer_json(tokenizer: TextTokenizer, rows: int, added: Mapping[int, str]
         fields = _word_fields(tokenizer)
     else:
         fields = cast("dict[str, Any]", json.loads(tokenizer.to_json()))
+        fields.pop(END_KEY, None)  # config.json says it there
         fields["added_tokens"] = [token for token in fields.get("added_tokens", []) if token["id"] < rows]
     fields["added_tokens"] += [_special(token_id, added[token_id]) for token_id in sorted(added)]
     return json.dumps(fields, ensure_ascii=False)
@@ -106,6 +107,15 @@ def read_tokenizer(path: Path, rows: int) -> tuple[TextTokenizer, dict[str, int]
         if is_ours and json.loads(tokenizer_json(candidate, rows, beside)) == fields:
             return candidate, names
     return tokenizer, names
+
+
+def ended_as_configured(tokenizer: TextTokenizer, config: Mapping[str, Any]) -> TextTokenizer:
+    """The tokenizer with the end of text that config.json names (`eos_token_id`; of several the first), if it has it as such a token."""
+    wish = config.get("eos_token_id")
+    end_id = wish[0] if isinstance(wish, list) and wish else wish
+    if not isinstance(tokenizer, SubwordTokenizer) or end_id == tokenizer.end_of_text_id:
+        return tokenizer
+    return tokenizer.ended_by(end_id) if isinstance(end_id, int) and end_id in tokenizer.special_ids else tokenizer
 
 
 def _character_fields(tokenizer: CharacterTokenizer) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models
 
 from llm_core.backend.inference_methods import Methods
 from llm_core.generation.likelihood import likelihood
@@ -217,3 +218,22 @@ def test_a_tokenizer_of_single_words_from_the_library(workspace: Workspace, tmp_
     export_checkpoint(checkpoint, tmp_path / "back", "hf")
     back = transformers.AutoTokenizer.from_pretrained(tmp_path / "back")
     assert back("a c b")["input_ids"] == [1, 3, 2] and len(back) == 4
+
+
+def test_the_end_that_the_model_was_trained_with_is_kept(workspace: Workspace, tmp_path: Path) -> None:
+    """As in Qwen3, whose tokenizer has both names while config.json ends texts with the second."""
+    names = ["<|endoftext|>", "<|im_end|>"]
+    tokenizer = Tokenizer(models.WordLevel({"a": 0, "b": 1, **{name: 2 + i for i, name in enumerate(names)}}, "a"))
+    tokenizer.add_special_tokens(names)
+    folder = save(transformers_model("qwen3"), tmp_path / "model", tokenizer.to_str())
+    for said, expected in ((3, 3), ([3, 2], 3), (2, 2), (0, 2), (None, 2)):
+        change_config(folder, eos_token_id=said)
+        made = import_model(workspace, str(folder))
+        loaded = load_checkpoint_model(checkpoint_of(workspace, made.run_id))
+        assert loaded.tokenizer.end_of_text_id == expected, said
+        target = tmp_path / f"back-{made.run_id}"
+        export_checkpoint(checkpoint_of(workspace, made.run_id), target, "hf")
+        assert json.loads((target / "config.json").read_text())["eos_token_id"] == expected
+        assert "glassbox" not in (target / "tokenizer.json").read_text()
+        back = transformers.AutoTokenizer.from_pretrained(target)
+        assert back.convert_tokens_to_ids(names) == [2, 3] and back.eos_token_id == expected
