@@ -1,4 +1,4 @@
-"""Intentions about models of other programs become jobs: bring one in, write one out. Free of torch.
+"""Intentions about models of other programs, and runs of another Glassbox, become jobs: bring one in, write one out. Free of torch.
 
 What can be known at the click is refused here at once: a place that may not be read, a class that cannot be imported, a format that
 cannot hold the family. Not here: doing it (`exchange_worker.py`).
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
-from llm_core.backend.jobs import submit_job
+from llm_core.backend.jobs import submit_job, submit_with_file
 from llm_core.config.errors import UserError
 from llm_core.config.run import config_from_dict
 from llm_core.models.export_formats import ExportFormat, check_format
@@ -69,6 +69,19 @@ def import_model_hub(workspace: Workspace, hub_name: str, name: str = "", *, onc
     check_free(workspace, name)
     config = {"model": {"hub": wish}, "name": name}
     return submit_job(workspace, "import", name or _job_name(wish.rsplit("/", 1)[-1]), config, once=once)
+
+
+def import_run_zip(
+    workspace: Workspace, file_name: str, stream: BinaryIO, name: str = "", *, once: str | None = None
+) -> JobRecord:
+    """Queue the bringing in of a run that was written as a zip elsewhere; the file is kept until the job has read it.
+
+    Raises:
+        UserError, NameTaken: a name that cannot be given.
+    """
+    check_free(workspace, name)
+    job_name = name or _job_name(Path(file_name).stem)
+    return submit_with_file(workspace, "import", job_name, file_name, stream, {"is_run": True, "name": name}, once=once)
 
 
 def export_run(

@@ -7,13 +7,15 @@ Not here: who takes the jobs (`supervisor.py`), how they are done (`worker.py`).
 from __future__ import annotations
 
 import signal
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 from llm_core.backend.launcher import start_supervisor
 from llm_core.backend.readiness import blocking_error, check_readiness
 from llm_core.config.errors import Refused
 from llm_core.config.presets import presets
 from llm_core.config.run import RunConfig
+from llm_core.text.uploads import discard_upload, keep_upload, sweep_uploads
 from llm_core.workspace import commands
 from llm_core.workspace.checkpoints import list_checkpoints
 from llm_core.workspace.job_progress import request_cancel
@@ -57,6 +59,29 @@ def submit_job(
     with Registry(workspace) as registry:
         record = registry.add(kind, registry.free_name(kind, name), config, once=once)
     start_supervisor(workspace)
+    return record
+
+
+def submit_with_file(
+    workspace: Workspace,
+    kind: str,
+    name: str,
+    file_name: str,
+    stream: BinaryIO,
+    config: Mapping[str, Any],
+    *,
+    once: str | None = None,
+) -> JobRecord:
+    """Queue a job that reads an uploaded file; a private copy of it is kept until the job has ended, or not at all."""
+    sweep_uploads(workspace)
+    token = keep_upload(workspace, file_name, stream)
+    try:
+        record = submit_job(workspace, kind, name, {"upload": token, **config}, once=once)
+    except BaseException:
+        discard_upload(workspace, token)
+        raise
+    if record.config.get("upload") != token:  # the second click of one intention
+        discard_upload(workspace, token)
     return record
 
 

@@ -1,7 +1,7 @@
 """How well counting alone does on a text: the loss of n-gram models of every order, as levels to compare a network with.
 
 Counted once for a text and its tokenizer by a short job, and kept beside the tokens. Not here: the counting itself
-(`llm_core.models.ngram`), the lines in the chart (`llm_core.ui.verdict`).
+(`llm_core.models.ngram`), the lines in the chart (`llm_core.ui.guides`).
 """
 
 from __future__ import annotations

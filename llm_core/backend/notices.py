@@ -220,10 +220,18 @@ class _Delivery:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
+    def _connected(self, addresses: list[str]) -> socket.socket:
+        """To the first that answers: a name often has an address of each version, and only one of them a listener."""
+        *others, last = addresses
+        seconds = self._seconds / len(addresses)
+        for address in others:
+            with suppress(OSError):
+                return self._connect(address, self._webhook.port, seconds)
+        return self._connect(last, self._webhook.port, seconds)
+
     def _post(self) -> None:
         webhook = self._webhook
-        address = checked_address(webhook, self._resolve(webhook.host, webhook.port))
-        self._socket = self._connect(address, webhook.port, self._seconds)
+        self._socket = self._connected(checked_addresses(webhook, self._resolve(webhook.host, webhook.port)))
         connection = http.client.HTTPConnection(webhook.host, webhook.port)
         if webhook.scheme == "https":
             context = ssl.create_default_context()
@@ -247,8 +255,8 @@ class _Delivery:
             raise _refused(f"{webhook.place} answered with status {status}", "See whether the address is still right")
 
 
-def checked_address(webhook: Webhook, addresses: list[str]) -> str:
-    """The first of the addresses, if every one of them may be connected to.
+def checked_addresses(webhook: Webhook, addresses: list[str]) -> list[str]:
+    """The addresses, if every one of them may be connected to.
 
     Raises:
         UserError: one of them lies in a private network, or there is none.
@@ -261,7 +269,7 @@ def checked_address(webhook: Webhook, addresses: list[str]) -> str:
         if not fits:
             remedy = "Only public addresses can be told, or this machine itself under the name localhost"
             raise _refused(f"{webhook.host} leads to {address}, which is in no public network", remedy)
-    return addresses[0]
+    return addresses
 
 
 def is_public(address: Address) -> bool:

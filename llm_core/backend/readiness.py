@@ -19,6 +19,7 @@ from llm_core.config.objective import CausalConfig, SequenceToSequenceConfig
 from llm_core.config.run import RunConfig
 from llm_core.models.counting import count_parameters, training_memory
 from llm_core.objectives.row_shape import row_shape
+from llm_core.text.dataset_record import DatasetRecord
 from llm_core.text.library import find_dataset
 from llm_core.text.pair_batches import no_pairs, torn_pairs
 from llm_core.training.budget import steps_of_budget
@@ -50,21 +51,8 @@ def check_readiness(workspace: Workspace, config: RunConfig) -> Readiness:
     if isinstance(config.objective, CausalConfig) and config.objective.within_documents and dataset.is_pairs:
         blocking.append(torn_pairs())
     blocking += [*logger_problems(config.logging), *_webhook_problem(config)]
+    blocking += _short_validation(dataset, config)
     characters = dataset.characters
-    validation_characters = int(characters * config.data.validation_fraction)
-    if (
-        characters
-        and config.data.tokenizer in ("char", "byte")
-        and validation_characters < config.data.context_length + 1
-    ):
-        blocking.append(
-            UserError(
-                "The text is too short for one validation window",
-                value=f"{validation_characters:,} characters kept for validation",
-                limit=f"at least {config.data.context_length + 1:,}",
-                remedy="Bring more text, or shorten the context",
-            )
-        )
     length = text_length(workspace, config, vocabulary_size)
     train_tokens = bounding_tokens(length)
     count = count_parameters(config.model, vocabulary_size, config.data.context_length, train_tokens=train_tokens)
@@ -96,6 +84,26 @@ def check_readiness(workspace: Workspace, config: RunConfig) -> Readiness:
 def blocking_error(problems: list[UserError]) -> UserError:
     """The first blocking problem, as the error that a submission raises."""
     return problems[0]
+
+
+def _short_validation(dataset: DatasetRecord, config: RunConfig) -> list[UserError]:
+    """That not even one window can fill the part kept for validation; what depends on the cutting is said after it."""
+    by_sign = config.data.tokenizer in ("char", "byte")
+    if not dataset.characters or not dataset.is_one_document or dataset.is_pairs or not by_sign:
+        return []
+    train_characters = int((1 - config.data.validation_fraction) * dataset.characters)
+    # A character that is trained on takes a byte at least.
+    most = (dataset.bytes if config.data.tokenizer == "byte" else dataset.characters) - train_characters
+    if most > config.data.context_length:
+        return []
+    return [
+        UserError(
+            "The text is too short for one validation window",
+            value=f"{most:,} {'bytes' if config.data.tokenizer == 'byte' else 'characters'} kept for validation",
+            limit=f"at least {config.data.context_length + 1:,}",
+            remedy="Bring more text, or shorten the context",
+        )
+    ]
 
 
 def _webhook_problem(config: RunConfig) -> list[UserError]:

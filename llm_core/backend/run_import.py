@@ -6,6 +6,7 @@ runs, and what appears is whole. Not here: making the zip (`run_archive.py`), fo
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import secrets
@@ -15,6 +16,7 @@ import stat
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -82,6 +84,8 @@ def import_run(workspace: Workspace, source: Path) -> ImportedRun:
         zipfile.BadZipFile,
         NotImplementedError,
         EOFError,
+        zlib.error,
+        lzma.LZMAError,
     ) as error:  # the second: zipfile's word for a compression it lacks
         what = f"This file is not a zip that can be read: {error}"
         raise UserError(what, value=source.name, remedy="Export the run again") from error

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from llm_core.backend.jobs import submit_job
+from llm_core.backend.jobs import submit_job, submit_with_file
 from llm_core.config.errors import Refused, UserError
 from llm_core.quantities import size
 from llm_core.text.builtin import builtin_corpus
@@ -21,9 +21,8 @@ from llm_core.text.import_roots import check_import_path
 from llm_core.text.library import delete_dataset, find_dataset
 from llm_core.text.sources import check_pair_options
 from llm_core.text.tokenizer_interface import refuse_surrogates
-from llm_core.text.tokenizer_library import default_name, free_tokenizer_name
+from llm_core.text.tokenizer_library import default_name, delete_tokenizer, find_tokenizer, free_tokenizer_name
 from llm_core.text.tokenizer_names import TokenizerKind, check_size
-from llm_core.text.uploads import discard_upload, keep_upload, sweep_uploads
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.paths import Workspace, check_name
 from llm_core.workspace.registry import Registry
@@ -50,7 +49,9 @@ def import_upload(
             limit=size(LARGEST_UPLOAD_BYTES),
             remedy="Give its path, or import it with `glassbox data add`",
         )
-    return _submit_kept(workspace, "import", name, stream, options.name or name, _options(options), once)
+    return submit_with_file(
+        workspace, "import", _job_name(options.name or name), name, stream, _options(options), once=once
+    )
 
 
 def import_paste(workspace: Workspace, text: str, options: ImportOptions, *, once: str | None = None) -> JobRecord:
@@ -61,7 +62,9 @@ def import_paste(workspace: Workspace, text: str, options: ImportOptions, *, onc
     refuse_surrogates(text)
     pasted = options.model_copy(update={"kind": "paste"})
     stream = io.BytesIO(text.encode("utf-8"))
-    return _submit_kept(workspace, "import", PASTED, stream, options.name or "pasted text", _options(pasted), once)
+    return submit_with_file(
+        workspace, "import", _job_name(options.name or "pasted text"), PASTED, stream, _options(pasted), once=once
+    )
 
 
 def import_path(
@@ -112,7 +115,7 @@ def import_tokenizer_upload(
     """Queue the loading of an uploaded tokenizer.json."""
     wish = name or Path(file_name).stem
     free_tokenizer_name(workspace, wish)
-    return _submit_kept(workspace, "tokenizer", file_name, stream, wish, {"name": wish}, once)
+    return submit_with_file(workspace, "tokenizer", _job_name(wish), file_name, stream, {"name": wish}, once=once)
 
 
 def import_tokenizer_path(
@@ -134,6 +137,24 @@ def runs_on(workspace: Workspace, dataset: str) -> list[JobRecord]:
     return [run for run in runs if run.config.get("data", {}).get("dataset") in (record.id, record.name, record.title)]
 
 
+def delete_kept_tokenizer(workspace: Workspace, reference: str) -> int:
+    """Delete a tokenizer; returns the bytes freed. Finished models keep their own copy of it.
+
+    Raises:
+        Refused: a run that waits, works or is paused needs it.
+    """
+    tokenizer = find_tokenizer(workspace, reference)
+    with Registry(workspace) as registry:
+        runs = [run for run in registry.jobs("train") if not run.is_final]
+    names = (tokenizer.id, tokenizer.name)
+    waiting = [run.name for run in runs if run.config.get("data", {}).get("tokenizer") in names]
+    if waiting:
+        raise Refused(
+            "A run that is not finished needs this tokenizer", value=", ".join(waiting[:5]), remedy="Stop the run first"
+        )
+    return delete_tokenizer(workspace, tokenizer.id)
+
+
 def delete_text(workspace: Workspace, dataset: str) -> int:
     """Delete a text and what was cut from it; returns the bytes freed.
 
@@ -146,27 +167,6 @@ def delete_text(workspace: Workspace, dataset: str) -> int:
             "A run that is not finished needs this text", value=", ".join(waiting[:5]), remedy="Stop the run first"
         )
     return delete_dataset(workspace, dataset)
-
-
-def _submit_kept(
-    workspace: Workspace,
-    kind: str,
-    file_name: str,
-    stream: BinaryIO,
-    job_name: str,
-    config: dict[str, Any],
-    once: str | None,
-) -> JobRecord:
-    sweep_uploads(workspace)
-    token = keep_upload(workspace, file_name, stream)
-    try:
-        record = submit_job(workspace, kind, _job_name(job_name), {"upload": token, **config}, once=once)
-    except BaseException:
-        discard_upload(workspace, token)
-        raise
-    if record.config.get("upload") != token:  # the second click of one intention
-        discard_upload(workspace, token)
-    return record
 
 
 def _check_options(source: str, options: ImportOptions) -> None:

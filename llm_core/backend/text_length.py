@@ -45,7 +45,8 @@ def text_length(workspace: Workspace, config: RunConfig, vocabulary_size: int) -
     is_by_character = config.data.tokenizer in ("char", "byte")
     characters_per_token = 1.0 if is_by_character else max(1.0, vocabulary_size.bit_length() / 3.5)
     share = 1 - config.data.validation_fraction
-    tokens = int(dataset.characters * share / characters_per_token)
+    signs = dataset.bytes if config.data.tokenizer == "byte" else dataset.characters
+    tokens = int(signs * share / characters_per_token)
     return TextLength(tokens, max(1, int(dataset.documents * share)), is_exact=is_by_character)
 
 

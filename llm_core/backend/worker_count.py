@@ -118,9 +118,10 @@ def _write_sample(
 ) -> None:
     temperature = config.training.sample_temperature
     settings = SamplingConfig(max_tokens=config.training.sample_tokens, temperature=temperature, seed=config.seed)
-    known, _ = tokens.tokenizer.encode_known(prompt)
+    known, unknown = tokens.tokenizer.encode_known(prompt)
     generation = generate(NgramTextModel(model, tokens.tokenizer), known, settings)
-    writer.sample(step, prompt, generation.text, {"seed": generation.seed, "temperature": temperature})
+    read = tokens.tokenizer.decode(known) if unknown else prompt
+    writer.sample(step, read, generation.text, {"seed": generation.seed, "temperature": temperature})
 
 
 def _note_fallbacks(writer: MetricsWriter, model: NgramModel) -> None:

@@ -1,4 +1,4 @@
-"""The short jobs: importing text or a model, training a tokenizer, measuring speed, counting n-grams, exporting a model.
+"""The short jobs: importing text, a model or a run, training a tokenizer, measuring speed, counting n-grams, exporting a model.
 
 Each reports its progress to a file and can be cancelled. Not here: training runs (`worker_train.py`).
 """
@@ -68,6 +68,8 @@ def _import(
         from llm_core.backend.exchange_worker import do_import
 
         return do_import(workspace, config, report, cancelled)
+    if config.get("is_run"):
+        return _import_run(workspace, config)
     if "builtin" in config:
         made = ensure_dataset(workspace, config["builtin"], progress=report, cancelled=cancelled)
         return {"dataset_id": made.id, "dataset_name": made.title}
@@ -78,6 +80,26 @@ def _import(
             source = Path(source).read_bytes().decode("utf-8")
         dataset = import_corpus(workspace, source, options, progress=report, cancelled=cancelled)
     return {"dataset_id": dataset.id, "dataset_name": dataset.name, "existing": dataset.existing}
+
+
+def _import_run(workspace: Workspace, config: dict[str, Any]) -> dict[str, Any]:
+    from llm_core.backend.run_import import import_run
+    from llm_core.config.schema import FAMILY_TITLES
+
+    with _given_source(workspace, config) as path:
+        assert path is not None, "a run comes as a file"
+        imported = import_run(workspace, path)
+    record = imported.record
+    if config["name"]:
+        with Registry(workspace) as registry:
+            record = registry.rename(record.id, config["name"])
+    return {
+        "run_id": record.id,
+        "run_name": record.name,
+        "class": FAMILY_TITLES[record.config["model"]["kind"]],
+        "parameters": record.result.get("parameters"),
+        "problems": imported.problems,
+    }
 
 
 def _tokenizer(

@@ -67,6 +67,9 @@ def test_other_ways_out() -> None:
 
     assert "other programs" in remedy(LARGE, 10**12)
     assert "data.context_length from 1,024 to" in remedy(LARGE, 2 * 10**9)
+    single = apply_overrides(LARGE, ["training.batch_size=1"])
+    lowered = remedy(single, 2 * 10**9)
+    assert lowered.startswith("Lower data.context_length from 1,024 to") and "accumulation" not in lowered
     assert "width" in remedy(LARGE, 10**9)
     with pytest.raises(ZeroDivisionError), memory_shortage_named(LARGE, 5_000):
         _ = 1 / 0

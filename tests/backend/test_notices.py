@@ -17,7 +17,7 @@ import pytest
 
 from llm_core.backend.notices import (
     allowed_webhook,
-    checked_address,
+    checked_addresses,
     deliver,
     is_public,
     message_of,
@@ -141,11 +141,11 @@ INSIDE += ["64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:4136:e378:8000:63bf:80ff:
 def test_a_name_that_leads_inside_is_not_followed(address: str) -> None:
     webhook = allowed_webhook("https://hooks.example.org/", "hooks.example.org")
     with pytest.raises(UserError, match="no public network"):
-        checked_address(webhook, ["1.1.1.1", address])
+        checked_addresses(webhook, ["1.1.1.1", address])
     local = allowed_webhook("http://localhost:80/", "localhost:80")
     if address not in ("127.0.0.1", "::1"):
         with pytest.raises(UserError, match="no public network"):
-            checked_address(local, [address])
+            checked_addresses(local, [address])
 
 
 def test_a_name_is_resolved_once_and_the_checked_address_is_the_one_connected_to() -> None:
@@ -165,6 +165,19 @@ def test_a_name_is_resolved_once_and_the_checked_address_is_the_one_connected_to
         deliver(webhook, {}, resolve=lambda host, port: [], connect=connect)
     assert is_public_everywhere("1.1.1.1", "2606:4700:4700::1111", "::ffff:1.1.1.1")
     assert set(resolve_host("localhost", 80)) <= {"127.0.0.1", "::1"}
+
+
+def test_of_several_addresses_the_first_that_answers_is_told() -> None:
+    asked: list[str] = []
+
+    def connect(address: str, port: int, seconds: float) -> socket.socket:
+        asked.append(address)
+        raise ConnectionRefusedError
+
+    webhook = allowed_webhook("http://localhost:80/", "localhost:80")
+    with pytest.raises(UserError, match="could not be told"):
+        deliver(webhook, {}, resolve=lambda host, port: ["::1", "127.0.0.1"], connect=connect)
+    assert asked == ["::1", "127.0.0.1"]
 
 
 def is_public_everywhere(*addresses: str) -> bool:

@@ -301,6 +301,13 @@ def hostile_zips(folder: Path) -> Iterator[tuple[str, Path, str]]:
     lying = made("lying", whole, ("r/log.txt", b"a" * 10_000), compress=zipfile.ZIP_STORED)
     lying.write_bytes(lying.read_bytes()[: -len(lying.read_bytes()) // 3])
     yield "cut off", lying, "not a zip"
+    flipped = made("flipped", whole, ("r/log.txt", os.urandom(500).hex()))
+    with zipfile.ZipFile(flipped) as archive:
+        place = archive.getinfo("r/log.txt").header_offset + 60
+    damaged = bytearray(flipped.read_bytes())
+    damaged[place : place + 20] = b"\xff" * 20
+    flipped.write_bytes(damaged)
+    yield "flipped", flipped, "not a zip"
     many = folder / "many.zip"
     with zipfile.ZipFile(many, "w") as archive:
         for number in range(51):

@@ -16,11 +16,14 @@ from safetensors.numpy import load_file
 
 from llm_core.backend.jobs import delete_run, stop_job, submit_run
 from llm_core.backend.launcher import start_supervisor
+from llm_core.backend.readiness import check_readiness
 from llm_core.backend.run_commands import resume_run
+from llm_core.backend.text_jobs import delete_text
 from llm_core.backend.worker import run_in_foreground
 from llm_core.config.errors import Refused, UserError
 from llm_core.config.timing import Timing
-from llm_core.text.library import find_dataset
+from llm_core.text.dataset_record import ImportOptions
+from llm_core.text.library import find_dataset, import_corpus
 from llm_core.workspace.checkpoints import find_checkpoint, list_checkpoints
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.metrics_read import events, read_points, samples, segments, surviving
@@ -205,6 +208,30 @@ def test_a_run_that_breaks_says_how(workspace: Workspace) -> None:
     done = wait_for_end(workspace, record.id)
     assert done.state == "diverged", done
     assert "not a finite number" in done.reason and "lower learning rate" in done.remedy
+
+
+def test_only_what_can_be_known_to_be_too_short_is_refused(workspace: Workspace) -> None:
+    def blocking(name: str, tokenizer: str, context: int) -> list[UserError]:
+        changes = (f"data.dataset={name}", f"data.tokenizer={tokenizer}", f"data.context_length={context}")
+        return check_readiness(workspace, tiny("transformer", *changes)).blocking
+
+    import_corpus(workspace, "中" * 1_200, ImportOptions(name="chinese", kind="paste"))
+    assert not blocking("chinese", "byte", 128), "120 characters for validation are 360 bytes"
+    assert blocking("chinese", "char", 128)
+    import_corpus(workspace, "a" * 1_285, ImportOptions(name="exact", kind="paste"))
+    assert not blocking("exact", "char", 128) and blocking("exact", "char", 129)
+
+
+def test_a_run_does_not_go_on_over_another_text(workspace: Workspace) -> None:
+    import_corpus(workspace, "one text " * 300, ImportOptions(name="book", kind="paste"))
+    run = submit_run(workspace, tiny("rnn", "data.dataset=book", "data.tokenizer=byte"), foreground=True)
+    assert run_in_foreground(workspace, run.id, Timing.from_environment()).state == "finished"
+    delete_text(workspace, "book")
+    import_corpus(workspace, "other text " * 300, ImportOptions(name="book", kind="paste"))
+    with Registry(workspace) as registry:
+        registry.resume(run.id, foreground=True, even_finished=True)
+    again = run_in_foreground(workspace, run.id, Timing.from_environment())
+    assert again.state == "failed" and "not the one that this run was trained on" in again.reason
 
 
 def test_settings_that_cannot_work_are_refused_before_they_queue(workspace: Workspace) -> None:
