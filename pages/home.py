@@ -22,7 +22,7 @@ RECENT_RUNS = 8
 page_head("Home", "Train a small language model here, watch it learn, look inside and talk to it.")
 status_line()
 workspace = open_workspace()
-new_intention("home")
+new_intention("home", "start-transformer", "start-lstm")
 
 
 def start_here(workspace: Workspace) -> None:

@@ -27,7 +27,7 @@ from llm_core.workspace.runs import summarise_run
 page_head("Monitor", "One run, live: is it learning, how fast, and is the curve normal?")
 status_line()
 workspace = open_workspace()
-new_intention("monitor")
+new_intention("monitor", "same-text")
 with Registry(workspace) as registry:
     has_runs = bool(registry.jobs("train"))
 if not has_runs:
@@ -61,7 +61,10 @@ if record.state == FINISHED:
         other, title = (
             ("pocket-lstm", "an LSTM") if config.model.kind == "transformer" else ("pocket-gpt", "a Transformer")
         )
-        if st.button(f"The same text with {title}", icon=":material/compare_arrows:", key="same-text"):
+        # An imported model has no text here that another one could be trained on.
+        if view.tokens is not None and st.button(
+            f"The same text with {title}", icon=":material/compare_arrows:", key="same-text"
+        ):
             base = presets()[other].config
             data = base.data.model_copy(update={"dataset": config.data.dataset, "tokenizer": config.data.tokenizer})
             start_and_watch(base.model_copy(update={"data": data}), place="monitor", wish=other)

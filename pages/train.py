@@ -25,7 +25,7 @@ from llm_core.workspace.paths import Workspace, open_workspace
 
 page_head("Train", "Shape a model and its training. The card shows what your choices come to, before anything runs.")
 workspace = open_workspace()
-new_intention("train")
+new_intention("train", "start")
 draft = current_draft()
 edited = edited_run(workspace, draft)
 if edited is not None:

@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CHANGES: dict[str, set[str]] = {
     "backend.jobs.submit_run": {"start-run", "race", "sweep"},
     "backend.jobs.submit_job": set(),  # pages go through the functions that check first
+    "backend.jobs.submit_with_file": set(),
     "backend.jobs.submit_probe": {"measure"},
     "backend.jobs.stop_job": {"stop-run", "cancel-job"},
     "backend.jobs.edit_queued_run": {"edit-queued"},
@@ -44,7 +45,7 @@ CHANGES: dict[str, set[str]] = {
     "backend.run_commands.fork_run": {"fork-run"},
     "backend.run_commands.roll_back_run": {"roll-back-run"},
     "backend.run_commands.resume_run": {"resume-run", "change-run"},
-    "backend.run_import.import_run": {"import-run"},
+    "backend.run_import.import_run": set(),  # pages go through the job
     "backend.race.submit_race": {"race"},
     "backend.sweeps.submit_sweep": {"sweep"},
     "backend.group_submission.submit_group": set(),
@@ -54,11 +55,13 @@ CHANGES: dict[str, set[str]] = {
     "backend.text_jobs.import_hub": {"import-text"},
     "backend.text_jobs.make_builtin": {"make-text"},
     "backend.text_jobs.delete_text": {"delete-text"},
+    "backend.text_jobs.delete_kept_tokenizer": {"delete-tokenizer"},
     "backend.text_jobs.train_tokenizer_job": {"train-tokenizer"},
     "backend.text_jobs.import_tokenizer_upload": {"import-tokenizer"},
     "backend.text_jobs.import_tokenizer_path": {"import-tokenizer"},
     "backend.exchange_jobs.import_model_folder": {"import-model"},
     "backend.exchange_jobs.import_model_hub": {"import-model"},
+    "backend.exchange_jobs.import_run_zip": {"import-run"},
     "backend.exchange_jobs.export_run": {"export-model"},
     "backend.exchange_jobs.delete_export": {"delete-export"},
     "backend.ngram_levels.submit_levels": {"measure-levels"},
@@ -70,7 +73,7 @@ CHANGES: dict[str, set[str]] = {
     "text.library.ensure_dataset": set(),
     "text.tokenizer_library.train_tokenizer": set(),
     "text.tokenizer_library.import_tokenizer": set(),
-    "text.tokenizer_library.delete_tokenizer": {"delete-tokenizer"},
+    "text.tokenizer_library.delete_tokenizer": set(),  # pages go through the function that checks first
     "text.uploads.keep_upload": set(),
     "text.uploads.discard_upload": set(),
     "workspace.commands.append_command": set(),
@@ -146,7 +149,14 @@ READINGS = {
 # Modules that pages may use as they like: nothing in them changes what somebody has made.
 READING_MODULES = {
     *("backend.environment", "backend.estimates", "backend.generation_files", "backend.inference_client"),
-    *("backend.mean_curves", "backend.readiness", "backend.run_groups", "backend.run_report", "backend.points_csv"),
+    *(
+        "backend.mean_curves",
+        "backend.readiness",
+        "backend.run_groups",
+        "backend.run_report",
+        "backend.verdict",
+        "backend.points_csv",
+    ),
     *(
         "text.bpe_lesson",
         "text.bpe_trainer",

@@ -86,12 +86,13 @@ def _write_csv(file: str, folder: Path, *, with_abandoned: bool) -> None:
 
 def _page(form: str, workspace: Workspace, record: JobRecord, keys: list[str]) -> str:
     from llm_core.backend.run_report import chart_report, run_report
+    from llm_core.backend.verdict import verdict_on
     from llm_core.config.objective_words import objective_words
     from llm_core.figures.standalone_page import standalone_page
     from llm_core.web.vendor import plotly_source
 
     if form == "report":
-        report = run_report(workspace, record)
+        report = run_report(workspace, record, verdict=verdict_on(workspace, record))
     else:
         words = objective_words()[record.config["objective"]["kind"]]
         report = chart_report(workspace, record, keys or [words.train_key, words.validation_key])

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         _open_browser(running, options)
         return 0
     port = options.port or _free_port(options.address, 8501)
-    url = f"http://{options.address}:{port}"
+    url = url_of(options.address, port)
     server = subprocess.Popen(_command(options.address, port), env={**os.environ, "GLASSBOX_HOME": str(workspace.root)})
     ended = _forward_signals(server)
     try:
@@ -74,6 +74,11 @@ def run(options: argparse.Namespace) -> int:
         return 1 if status else 0
     _say_goodbye(workspace)
     return 0
+
+
+def url_of(address: str, port: int) -> str:
+    """Where a browser finds it; an IPv6 address stands in brackets there."""
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
 def dashboard_file() -> Path:

@@ -36,7 +36,8 @@ _EXAMPLES_BY_SIGN = {
 _NAMED_GAP = re.compile(r" ⟨gap \d+⟩ ")
 
 
-@st.cache_data(max_entries=64, ttl=3600, show_spinner="Reading the text…")
+# An answer on a long text and a model of many heads takes tens of megabytes, so that only few are kept.
+@st.cache_data(max_entries=8, ttl=600, show_spinner="Reading the text…")
 def inspected(
     root: str, run_id: str, step: int, created_at: float, text: str, method: str, **more: Any
 ) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from llm_core.ui.guards import may, require
 from llm_core.ui.states import attempt
 from llm_core.ui.text_jobs import finished_job, once_key, show_text_jobs, submitted
 from llm_core.workspace.checkpoints import list_checkpoints
-from llm_core.workspace.job_record import JobRecord
+from llm_core.workspace.job_record import FINAL
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.runs import RunSummary, run_folder
 
@@ -41,7 +41,8 @@ def _form(workspace: Workspace, run: RunSummary) -> None:
         return
     steps = [checkpoint.step for checkpoint in list_checkpoints(run_folder(workspace, run.id))][::-1]
     if not steps:
-        st.caption("This run has no checkpoint yet. The first one comes with its first evaluation.")
+        comes = "This run has no checkpoint yet. The first one comes with its first evaluation."
+        st.caption("This run ended before its first checkpoint." if run.state in FINAL else comes)
         return
     if not may("export-model"):
         st.caption("Your password opens Glassbox for reading. Models are exported with the other one.")
@@ -60,12 +61,17 @@ def _form(workspace: Workspace, run: RunSummary) -> None:
     with right:
         step = st.selectbox("After step", steps, format_func=lambda step: f"{step:,}", key=f"export-step-{run.id}")
 
-    def submit() -> JobRecord:
-        require("export-model")
-        return export_run(workspace, run.id, step, format, place, once=once_key("export"))
+    # A button of its own for each export: the second half of a double click finds none.
+    number = st.session_state.setdefault("export-form", 0)
 
-    if st.button("Export", type="primary", icon=":material/upload_file:", key=f"export-now-{run.id}"):
-        attempt(lambda: submitted(submit(), "export"))
+    def submit() -> None:
+        require("export-model")
+        record = export_run(workspace, run.id, step, format, place, once=once_key("export"))
+        st.session_state["export-form"] = number + 1
+        submitted(record, "export")
+
+    if st.button("Export", type="primary", icon=":material/upload_file:", key=f"export-now-{run.id}-{number}"):
+        attempt(submit)
 
 
 def _written(workspace: Workspace, export: Export) -> None:

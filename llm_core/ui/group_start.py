@@ -38,7 +38,7 @@ def was_started(place: str, what: str) -> bool:
     started = st.session_state.get(f"started-{place}")
     if started is None:
         return False
-    st.markdown(literal(f"{started} runs are queued and ticked in the table."))
+    st.markdown(literal(f"{started} runs were queued. The table below shows how they go."))
     if st.button(f"Plan another {what}", key=f"again-{place}"):
         del st.session_state[f"started-{place}"]
         st.session_state.pop(f"once-{place}", None)

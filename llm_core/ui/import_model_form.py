@@ -1,13 +1,15 @@
-"""*Bring a model*: a folder of this machine or a model of the Hub, as transformers saves it, becomes a finished run.
+"""*Bring a model*: a folder of this machine or a model of the Hub, as transformers saves it, or a run of another Glassbox.
 
 Not here: what is checked (`llm_core.backend.exchange_jobs`), progress (`text_jobs.py`).
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, BinaryIO, cast
+
 import streamlit as st
 
-from llm_core.backend.exchange_jobs import import_model_folder, import_model_hub
+from llm_core.backend.exchange_jobs import import_model_folder, import_model_hub, import_run_zip
 from llm_core.models.huggingface.families import supported_classes
 from llm_core.quantities import large
 from llm_core.text.import_roots import ROOTS_VARIABLE
@@ -19,7 +21,10 @@ from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
 
-_FROM = {"folder": "Folder", "hub": "Hub"}
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+_FROM = {"folder": "Folder", "hub": "Hub", "run": "Another Glassbox"}
 _IMPORTED = "imported-model"
 
 
@@ -33,22 +38,35 @@ def import_model_form(workspace: Workspace) -> None:
         "From", list(_FROM), format_func=_FROM.__getitem__, default="folder", required=True,
         key=f"import-model-from-{number}", label_visibility="collapsed",
     )  # fmt: skip
-    typed = _folder(number) if place == "folder" else _hub(number)
+    file = _zip(number) if place == "run" else None
+    typed = "" if place == "run" else _folder(number) if place == "folder" else _hub(number)
     name = st.text_input("Name of the run", key=f"import-model-name-{number}", placeholder="taken from the model")
 
     def submit() -> None:
-        require("import-model")
         once = once_key("import-model")
-        if place == "folder":
+        if file is not None:
+            require("import-run")
+            record = import_run_zip(workspace, file.name, cast("BinaryIO", file), name.strip(), once=once)
+        elif place == "folder":
+            require("import-model")
             record = import_model_folder(workspace, typed, page_roots(), name.strip(), once=once)
         else:
+            require("import-model")
             record = import_model_hub(workspace, typed, name.strip(), once=once)
         st.session_state["import-model-form"] += 1
         submitted(record, "import-model")
 
-    if st.button("Import model", type="primary", icon=":material/input:", key=f"import-model-{number}"):
+    label, waits = ("Import run", file is None) if place == "run" else ("Import model", False)
+    if st.button(label, type="primary", icon=":material/input:", key=f"import-model-{number}", disabled=waits):
         attempt(submit)
-    st.caption(f"Classes of transformers that can be read: {supported_classes()}.")
+    if place != "run":
+        st.caption(f"Classes of transformers that can be read: {supported_classes()}.")
+
+
+def _zip(number: int) -> UploadedFile | None:
+    return st.file_uploader(
+        "A run as a zip, up to 200 MB: on Monitor, under Export", type=["zip"], key=f"import-model-zip-{number}"
+    )
 
 
 def _folder(number: int) -> str:
@@ -88,9 +106,10 @@ def show_imported(workspace: Workspace) -> None:
     with Registry(workspace) as registry:
         result = registry.get(job_id).result
     with st.container(border=True, key="imported-model"):
-        st.markdown(
-            f"**{literal(result['run_name'])}** · {literal(result['class'])} · {large(result['parameters'])} parameters"
-        )
+        size = f" · {large(result['parameters'])} parameters" if result["parameters"] else ""
+        st.markdown(f"**{literal(result['run_name'])}** · {literal(result['class'])}{size}")
+        for problem in result.get("problems", []):
+            st.caption(literal(problem))
         query = {"run": result["run_id"]}
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.page_link("playground.py", label="Talk to it", icon=":material/edit_note:", query_params=query)

@@ -44,8 +44,15 @@ def open_started(run_id: str, place: str) -> None:
     st.switch_page("monitor.py", query_params={"run": run_id})
 
 
-def new_intention(place: str) -> None:
-    """Called when the page is shown afresh: the next click is a new run once the former click's run has been opened."""
+def new_intention(place: str, *buttons: str) -> None:
+    """Called when the page is shown afresh: the next click is a new run once the former click's run has been opened.
+
+    Args:
+        buttons: keys of the buttons that start it. A page that runs because of one of them is not shown afresh: it may be the second
+            half of a double click, which reached the server while the first one was being done.
+    """
+    if any(st.session_state.get(button) for button in buttons):
+        return
     if st.session_state.pop(f"started-{place}", None) is not None:
         st.session_state.pop(f"once-{place}", None)
 

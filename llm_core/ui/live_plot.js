@@ -47,7 +47,7 @@ class LiveChart {
   update(data) {
     const before = this.data;
     this.data = data;
-    this.box.style.height = `${data.height}px`;
+    this.box.style.minHeight = `${data.height}px`;
     const question = (d) => JSON.stringify([d.runs.map((run) => [run.id, run.state, run.scale]), d.keys, d.x, d.smooth]);
     if (before && (before.axis !== data.axis || before.keys.join() !== data.keys.join())) {
       if (before.axis !== data.axis) this.range = null;

@@ -148,15 +148,17 @@ function layoutOf(data, theme, narrow, { ends, marks, named }, yRange, pickedX) 
   const place = (value) => (log ? Math.log10(value) : value);
   const shownEnds = narrow ? [] : ends;
   const showlegend = named.length > 1 && (narrow || !shownEnds.length || (data.runs.length > 1 && keys.length > 1));
+  // On a phone the names stand below the picture, in as many lines as there are; the picture keeps its height.
+  const below = narrow && showlegend ? 19 * named.length : 0;
   const font = { color: theme.text, size: 11, family: theme.family };
   const axis = { gridcolor: theme.line, linecolor: theme.line, zeroline: false, fixedrange: narrow, automargin: true, tickfont: font };
   const rule = (more, dash, opacity) => ({ type: 'line', layer: 'below', line: { color: theme.text, width: 1, dash }, opacity, ...more });
   const upright = (x, dash, opacity) => rule({ yref: 'paper', y0: 0, y1: 1, x0: x, x1: x }, dash, opacity);
   const label = (more) => ({ showarrow: false, font, ...more });
   return {
-    uirevision: 'glassbox', height, font: { ...font, size: 12 }, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
+    uirevision: 'glassbox', height: height + below, font: { ...font, size: 12 }, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
     margin: {
-      t: showlegend ? 34 : 12, b: 44, l: narrow ? 40 : 56, r: Math.min(220, Math.max(12, ...shownEnds.map((end) => 24 + 7 * end.text.length))),
+      t: showlegend && !narrow ? 34 : 12, b: 44 + below, l: narrow ? 40 : 56, r: Math.min(220, Math.max(12, ...shownEnds.map((end) => 24 + 7 * end.text.length))),
     },
     shapes: [
       ...guides.map(({ value }) => rule({ xref: 'paper', x0: 0, x1: 1, y0: value, y1: value, name: 'guide' }, 'dot', 0.55)),
@@ -173,7 +175,7 @@ function layoutOf(data, theme, narrow, { ends, marks, named }, yRange, pickedX) 
     ],
     hovermode: 'x unified', dragmode: narrow ? false : 'zoom', showlegend,
     hoverlabel: { bgcolor: theme.ground, bordercolor: theme.line, font: { color: theme.text, family: theme.family } },
-    legend: { orientation: 'h', x: 0, y: 1, yanchor: 'bottom', traceorder: 'normal' },
+    legend: { orientation: 'h', x: 0, y: narrow ? -44 / (height - 56) : 1, yanchor: narrow ? 'top' : 'bottom', traceorder: 'normal' },
     xaxis: {
       ...axis, title: { text: data.x_label, standoff: 8 }, showgrid: false, rangemode: 'tozero', uirevision: xName, hoverformat: data.x_hover, tickformat: data.x_tick,
     },

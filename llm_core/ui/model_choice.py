@@ -10,9 +10,11 @@ from pathlib import Path
 
 import streamlit as st
 
+from llm_core.config.run import config_from_dict
+from llm_core.models.families import families
 from llm_core.text.tokenizer_interface import TextTokenizer
 from llm_core.text.tokenizers import tokenizer_from_json
-from llm_core.ui.states import choose_run, empty_place, literal
+from llm_core.ui.states import choose_run, empty_place, literal, record_or_rerun
 from llm_core.workspace.checkpoints import CheckpointInfo, list_checkpoints
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.metrics_read import samples
@@ -79,17 +81,17 @@ def choose_model(workspace: Workspace, nothing_yet: str) -> ChosenRun | None:
     if record.is_final:
         st.info("This run ended before its first checkpoint. Choose another one.", icon=":material/hourglass_disabled:")
     else:
-        _wait_for_checkpoint(folder)
+        _wait_for_checkpoint(workspace, record.id, folder)
     return None
 
 
 @st.fragment(run_every=2.0)
-def _wait_for_checkpoint(folder: Path) -> None:
+def _wait_for_checkpoint(workspace: Workspace, run_id: str, folder: Path) -> None:
     st.info(
         "This run has no checkpoint yet. The first one comes with its first evaluation; this page then goes on by itself.",
         icon=":material/hourglass:",
     )
-    if list_checkpoints(folder):
+    if list_checkpoints(folder) or record_or_rerun(workspace, run_id).is_final:
         st.rerun()
 
 
@@ -116,7 +118,7 @@ def say_what_is_unknown(
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Leave them out", key=f"leave-out-{key}", on_click=_leave_out, args=(key, pieces, unknown, sign))
-        other = _run_that_knows_every_text(workspace)
+        other = _run_that_knows_every_text(workspace, chosen.record)
         if other is not None:
             label = literal(f"Use {other.name}, which knows every text")
             st.button(label, key=f"other-run-{key}", on_click=_show_run, args=(other.id,), icon=":material/swap_horiz:")
@@ -145,12 +147,19 @@ def _listed(pieces: list[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
-def _run_that_knows_every_text(workspace: Workspace) -> JobRecord | None:
+def _run_that_knows_every_text(workspace: Workspace, instead_of: JobRecord) -> JobRecord | None:
+    """The newest that does the same thing: it learned the same objective, and can be looked into where the other one can."""
+
+    def does(record: JobRecord) -> tuple[str, bool]:
+        config = config_from_dict(record.config)
+        return config.objective.kind, families()[config.model.kind].is_counted
+
     with Registry(workspace) as registry:
         records = registry.jobs("train")
     for record in records:
         tokenizer = str(record.config["data"]["tokenizer"])
-        if (tokenizer == "byte" or tokenizer.startswith("bpe")) and list_checkpoints(run_folder(workspace, record.id)):
+        knows_all = tokenizer == "byte" or tokenizer.startswith("bpe")
+        if knows_all and does(record) == does(instead_of) and list_checkpoints(run_folder(workspace, record.id)):
             return record
     return None
 

@@ -79,9 +79,8 @@ def _what_it_comes_to(entrants: int, seeds: int, budget: Budget) -> str:
     if entrants < 2:
         return "A race needs at least two models."
     together = "" if budget.minutes is None else f", at most {duration(60 * budget.minutes * runs)} one after another"
-    can_tell = (
-        "One run of each cannot tell which model is better: another seed comes out differently. Three seeds or more can."
-        if seeds < 3
-        else "A paired test over the seeds says which model is better."
-    )
+    can_tell = {
+        1: "One run of each cannot tell which model is better: another seed comes out differently.",
+        2: "Two seeds show only large differences; take three or more.",
+    }.get(seeds, "A test over the common seeds then says whether a difference is more than chance.")
     return f"{runs} runs{together}. {can_tell}"

@@ -9,11 +9,12 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from llm_core.backend.verdict import SHOWN_ORDER
+from llm_core.ui.guides import guides
 from llm_core.ui.live_plot import Band, Look, PlottedRun, XAxis, live_plot
 from llm_core.ui.part_charts import Chart, device_charts, layer_chart, speed_charts
 from llm_core.ui.run_view import RunView
 from llm_core.ui.states import literal
-from llm_core.ui.verdict import guides
 from llm_core.workspace.metrics_read import metric_keys
 from llm_core.workspace.runs import RunSummary
 
@@ -39,7 +40,7 @@ def show_charts(view: RunView, summary: RunSummary, picked: int | None, on_pick:
     names = _curve_names(view)
     with st.container(horizontal=True, vertical_alignment="center"):
         shown = st.segmented_control(
-            "Curve", names, default="Loss", required=True, label_visibility="collapsed", key="curve"
+            "Curve", names, default="Loss", required=True, label_visibility="collapsed", key="curve", wrap=True
         )
         unit, measure = "nats", "update_ratio"
         if shown == "Loss":
@@ -158,7 +159,12 @@ def _loss_chart(view: RunView, summary: RunSummary, unit: str) -> Chart:
     shown_guides = guides(view.levels, unit, words.kind, train_loss) if view.levels else []
     if view.is_counted:
         return Chart([words.train_key, words.validation_key], "Lower is better.", guides=shown_guides)
-    parts = ["Lower is better. Dots are validation, on text that is never trained on.", PICK_HINT]
+    parts = ["Lower is better. Dots are validation, on text that is never trained on."]
+    if view.levels is not None and view.levels.ngrams is not None:
+        parts.append(
+            f"A {SHOWN_ORDER}-gram guesses each token by counting what followed the {SHOWN_ORDER - 1} before it."
+        )
+    parts.append(PICK_HINT)
     if view.band is not None:
         names = view.band.names
         who = names[0] if len(names) == 1 else f"{len(names)} earlier runs of this text ({', '.join(names[:3])}"

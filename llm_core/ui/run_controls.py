@@ -34,7 +34,7 @@ _CHECKPOINT_NOW, _SAMPLE_NOW, _STOP_UNSAVED = "Save a checkpoint now", "Write a 
 
 def run_controls(workspace: Workspace, record: JobRecord) -> None:
     """One row of buttons; those that make no sense in the run's state are not there. A viewer sees two, and is told why not."""
-    new_intention(f"fork-{record.id}")
+    new_intention(f"fork-{record.id}", "fork-run")
     kind = str(record.config.get("model", {}).get("kind", ""))
     is_network = kind in families() and not families()[kind].is_counted and may("change-run")
     is_busy = record.state in HELD
@@ -92,8 +92,13 @@ def _asked_key(record: JobRecord) -> str:
     return f"asked-{record.id}"
 
 
+def _wish_key(wish: str, record: JobRecord) -> str:
+    """Of a wish that is on its way to this very worker; the next one, which has a lease of its own, knows nothing of it."""
+    return f"{wish}-{record.id}-{record.lease_token or 'waiting'}"
+
+
 def _pause_button(workspace: Workspace, record: JobRecord) -> None:
-    asked = f"pausing-{record.id}-{record.attempts}"
+    asked = _wish_key("pausing", record)
     is_pausing = bool(st.session_state.get(asked))
     if st.button(
         "Pausing…" if is_pausing else "Pause",
@@ -113,7 +118,7 @@ def _pause_button(workspace: Workspace, record: JobRecord) -> None:
 
 
 def _stop_button(workspace: Workspace, record: JobRecord) -> None:
-    asked = f"stopping-{record.id}-{record.attempts}"
+    asked = _wish_key("stopping", record)
     is_stopping = bool(st.session_state.get(asked)) and record.state != PAUSED
     if st.button(
         "Stopping…" if is_stopping else "Stop",
@@ -140,6 +145,7 @@ def _resume_button(workspace: Workspace, record: JobRecord) -> None:
             run_commands.resume_run(workspace, record.id, author=AUTHOR)
 
         if attempt(resume):
+            st.session_state.pop(_wish_key("stopping", record), None)  # it may have been stopped while it waited
             st.rerun()
 
 

@@ -22,7 +22,7 @@ from llm_core.workspace.paths import Workspace
 from llm_core.workspace.run_notes import change_notes
 from llm_core.workspace.runs import run_folder
 
-_TOLD = "runs-told"
+_TOLD, _PROBLEM = "runs-told", "runs-problem"
 
 
 def archive_button(workspace: Workspace, chosen: Sequence[ListedRun]) -> None:
@@ -74,9 +74,12 @@ def forks_of(chosen: Sequence[ListedRun], runs: Sequence[ListedRun]) -> list[str
 
 def tell_outcome() -> None:
     """What the last click did, once."""
-    told = st.session_state.pop(_TOLD, None)
+    told: str | None = st.session_state.pop(_TOLD, None)
     if told is not None:
         st.success(literal(told), icon=":material/check:")
+    problem: UserError | None = st.session_state.pop(_PROBLEM, None)
+    if problem is not None:
+        show_error(problem)
 
 
 def _delete(workspace: Workspace, chosen: Sequence[ListedRun]) -> None:
@@ -88,9 +91,10 @@ def _delete(workspace: Workspace, chosen: Sequence[ListedRun]) -> None:
             freed += delete_run(workspace, run.id)
             names.append(run.name)
     except UserError as error:
-        show_error(error)
         if not names:
+            show_error(error)
             return
+        st.session_state[_PROBLEM] = error  # what was deleted before it is told as well, when the page is shown anew
     _tell(f"{', '.join(names)} deleted; {size(freed)} are free again.")
 
 

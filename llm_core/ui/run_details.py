@@ -38,7 +38,8 @@ def show_samples(record: JobRecord, folder: Path, tokens: TokenSet | None) -> No
     Args:
         tokens: the run's text, for the share of words that occur in it.
     """
-    _refreshed(record, _samples)(record.id, folder, None if tokens is None else str(tokens.path))
+    token_folder = None if tokens is None else str(tokens.path)
+    _refreshed(record, _samples)(record.id, folder, token_folder, is_final=record.is_final)
 
 
 def show_events(record: JobRecord, folder: Path) -> None:
@@ -70,10 +71,12 @@ def _refreshed(record: JobRecord, show: Callable[Parameters, None]) -> Callable[
     return st.fragment(run_every=None if record.is_final else REFRESH_SECONDS)(show)
 
 
-def _samples(run_id: str, folder: Path, token_folder: str | None) -> None:
+def _samples(run_id: str, folder: Path, token_folder: str | None, *, is_final: bool) -> None:
     written = samples(folder)
     if not written:
-        st.write("The first sample comes with the first evaluation.")
+        st.write(
+            "This run has written no samples." if is_final else "The first sample comes with the first evaluation."
+        )
         return
     steps = sorted({sample.step for sample in written})
     chosen = _choose_step(run_id, steps)

@@ -10,13 +10,16 @@ import streamlit as st
 from llm_core.config.objective_words import objective_words
 from llm_core.quantities import duration, three_digits
 from llm_core.ui.run_controls import run_controls, show_answers
-from llm_core.ui.states import literal
+from llm_core.ui.states import literal, record_or_rerun
 from llm_core.workspace.job_record import DIVERGED, FAILED, FINISHED, HELD, JobRecord
 from llm_core.workspace.paths import Workspace
-from llm_core.workspace.registry import Registry
 from llm_core.workspace.runs import RunSummary, summarise_run
 
 REFRESH_SECONDS = 1.0
+_LOSS_HELP = (
+    "How surprised the model is by the next token, on text that it is never trained on: lower is better. Perplexity says the same as a "
+    "number of choices (1.93 nats is like guessing among 6.9), bits/byte compares models that cut text differently."
+)
 
 
 def run_head(workspace: Workspace, record: JobRecord) -> None:
@@ -27,8 +30,7 @@ def run_head(workspace: Workspace, record: JobRecord) -> None:
 
 
 def _head(workspace: Workspace, run_id: str, shown_state: str) -> None:
-    with Registry(workspace) as registry:
-        record = registry.get(run_id)
+    record = record_or_rerun(workspace, run_id)
     if record.state != shown_state:
         st.rerun()
     summary = summarise_run(workspace, record)
@@ -70,7 +72,8 @@ def _figures(record: JobRecord, summary: RunSummary) -> None:
     with st.container(horizontal=True):
         if summary.val_loss is not None:
             title = "Validation loss" if summary.accuracy is None else objective_words()[summary.objective].title
-            st.metric(title, f"{three_digits(summary.val_loss)} nats", width="content")
+            help_text = _LOSS_HELP if objective_words()[summary.objective].is_code_length else None
+            st.metric(title, f"{three_digits(summary.val_loss)} nats", width="content", help=help_text)
         if summary.accuracy is not None:
             st.metric("Right", f"{100 * summary.accuracy:.1f} %", width="content")
         if summary.tokens_per_second:

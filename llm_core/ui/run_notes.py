@@ -1,6 +1,6 @@
-"""Notes and tags of a run: written where the run is shown, kept in its folder, saved when the field is left.
+"""Name, notes and tags of a run: written where the run is shown, saved when the field is left.
 
-Not here: how they are kept (`llm_core.workspace.run_notes`), runs by tag (`run_table.py`).
+Not here: how they are kept (`llm_core.workspace.run_notes`, the registry), runs by tag (`run_table.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from llm_core.config.errors import UserError
 from llm_core.ui.guards import may, require
 from llm_core.ui.states import literal, show_error
 from llm_core.workspace.job_record import JobRecord
-from llm_core.workspace.paths import open_workspace
+from llm_core.workspace.paths import MAXIMUM_NAME_CHARACTERS, open_workspace
+from llm_core.workspace.registry import Registry
 from llm_core.workspace.run_notes import (
     MAXIMUM_TAG_CHARACTERS,
     MAXIMUM_TAGS,
@@ -41,6 +42,16 @@ def run_notes(record: JobRecord) -> None:
         show_error(problem)
         st.code(unsaved, language=None, wrap_lines=True)
     # What is stored is part of the key: after a change, here or elsewhere, the fields show what is stored now.
+    name_key = f"name-{record.id}-{_digest(record.name)}"
+    st.text_input(
+        "Name",
+        record.name,
+        max_chars=MAXIMUM_NAME_CHARACTERS,
+        key=name_key,
+        on_change=_save_name,
+        args=(record, name_key),
+        help="What the run is called everywhere from now on. Its id and its files stay.",
+    )
     text_key = f"notes-{record.id}-{_digest(notes.text)}"
     tags_key = f"tags-{record.id}-{_digest(','.join(notes.tags))}"
     st.multiselect(
@@ -76,6 +87,17 @@ def _shown(notes: RunNotes) -> None:
         st.markdown(literal(" · ".join(notes.tags)))
     if notes.text:
         st.code(notes.text, language=None, wrap_lines=True)
+
+
+def _save_name(record: JobRecord, key: str) -> None:
+    written: str = st.session_state[key]
+
+    def save() -> None:
+        require("rename-run")
+        with Registry(open_workspace()) as registry:
+            registry.rename(record.id, written.strip())
+
+    _attempt(save, written)
 
 
 def _save_tags(folder: Path, notes: RunNotes, key: str) -> None:

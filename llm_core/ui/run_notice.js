@@ -19,6 +19,15 @@ function watch(run) {
   watched.set(run.id, setTimeout(look, 0, run));
 }
 
+// Browsers on phones let pages ask and then refuse to show anything: the title of the tab says it there.
+function tell(title, body, tag) {
+  try {
+    new Notification(title, { body, tag }).onclick = () => window.focus();
+  } catch {
+    document.title = `● ${title}`;
+  }
+}
+
 async function look(run) {
   try {
     const response = await fetch(`/api/runs/${encodeURIComponent(run.id)}/heartbeat`, { cache: 'no-store' });
@@ -27,9 +36,7 @@ async function look(run) {
     if (!watched.has(run.id)) return;
     if (ENDS[state]) {
       forget(run.id);
-      const notice = new Notification(`${run.name} ${ENDS[state]}`, { body: reason, tag: run.id });
-      notice.onclick = () => window.focus();
-      return;
+      return tell(`${run.name} ${ENDS[state]}`, reason, run.id);
     }
   } catch {
     // The server is away for a moment: the run goes on without it, and so does the watch.

@@ -69,7 +69,9 @@ def show_overlay(workspace: Workspace, runs: Sequence[ListedRun]) -> None:
     curves = _curves(runs)
     choices = _groupings(runs)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        title = st.segmented_control("Curve", list(curves), default=next(iter(curves)), required=True, key="runs-curve")
+        title = st.segmented_control(
+            "Curve", list(curves), default=next(iter(curves)), required=True, key="runs-curve", wrap=True
+        )
         x: XAxis = st.segmented_control(
             "Over", list(_X_WORDS), default="step", required=True, format_func=lambda name: _X_WORDS[name], key="runs-x"
         )

@@ -1,6 +1,7 @@
 """The words under a run's chart: one sentence of figures, what the curve did, where earlier runs stood, what the rules of health saw.
 
-Shown anew every two seconds while the run is under way. Not here: the sentences (`verdict.py`), the notices (`health_notices.py`).
+Shown anew every two seconds while the run is under way. Not here: the sentence on the figures (`llm_core.backend.verdict`), the notices
+(`health_notices.py`).
 """
 
 from __future__ import annotations
@@ -9,16 +10,15 @@ import streamlit as st
 
 from llm_core.backend.ngram_levels import read_levels
 from llm_core.backend.run_commands import present_config
+from llm_core.backend.verdict import band_remark, first_loss_remark, verdict_of_figures
 from llm_core.training.health_verdict import Verdict
 from llm_core.ui.health_notices import notices_of, show_notices
 from llm_core.ui.run_view import RunView
-from llm_core.ui.states import literal
-from llm_core.ui.verdict import band_remark, filling_verdict, first_loss_remark, verdict
+from llm_core.ui.states import literal, record_or_rerun
 from llm_core.web.run_history import verdict_of_run
 from llm_core.web.step_values import values_near
 from llm_core.workspace.lineage import read_lineage
 from llm_core.workspace.metrics_read import events, segments
-from llm_core.workspace.registry import Registry
 from llm_core.workspace.runs import RunSummary, summarise_run
 
 REFRESH_SECONDS = 2.0
@@ -48,18 +48,14 @@ def sentences(view: RunView, summary: RunSummary) -> str:
     """The verdict as one line of text, empty before the first measurement."""
     if summary.val_loss is None:
         return ""
-    if view.words.is_code_length:
-        figures = verdict(summary.val_loss, summary.train_loss, summary.bits_per_byte, view.levels)
-    else:
-        figures = filling_verdict(summary.val_loss, summary.accuracy, view.levels, view.words.kind)
+    figures = verdict_of_figures(summary, view.words, view.levels)
     return " ".join(part for part in (figures, _among_earlier(view, summary.val_loss), _first(view)) if part)
 
 
 def _show(view: RunView) -> None:
     if _waits_for_levels(view) and view.tokens is not None and read_levels(view.tokens.path) is not None:
         st.rerun()
-    with Registry(view.workspace) as registry:
-        summary = summarise_run(view.workspace, registry.get(view.record.id))
+    summary = summarise_run(view.workspace, record_or_rerun(view.workspace, view.record.id))
     judged = None if view.is_counted else _judged(view, summary)
     if line := sentences(view, summary):
         word = _word(view, summary, judged)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from llm_core.backend.verdict import Levels, levels_of
 from llm_core.config.errors import UserError
 from llm_core.config.objective_words import ObjectiveWords, objective_words
 from llm_core.config.run import RunConfig, config_from_dict
@@ -19,7 +20,6 @@ from llm_core.objectives.row_shape import row_shape
 from llm_core.text.token_set import TokenSet
 from llm_core.text.tokens import find_tokens
 from llm_core.training.budget import tokens_per_step
-from llm_core.ui.verdict import Levels, levels_of
 from llm_core.web.reference_band import ReferenceBand, comparable_runs, reference_band
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.paths import Workspace

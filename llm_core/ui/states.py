@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from llm_core.config.errors import UserError
+from llm_core.config.errors import NotFound, UserError
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
@@ -19,6 +19,15 @@ def page_head(title: str, sentence: str) -> None:
     """The one heading of a page and the line that says what the page is for."""
     st.title(title)
     st.caption(sentence)
+
+
+def record_or_rerun(workspace: Workspace, run_id: str) -> JobRecord:
+    """For a fragment that looks again and again: the run as it is now; once it was deleted, the page is shown anew and says so."""
+    try:
+        with Registry(workspace) as registry:
+            return registry.get(run_id)
+    except NotFound:
+        st.rerun()
 
 
 def empty_place(sentence: str, button: str, page: str, icon: str = ":material/arrow_forward:") -> None:

@@ -28,7 +28,7 @@ _SHORT_JOBS = {
     "tokenizer": "training a tokenizer",
     "encode": "cutting text into tokens",
     "probe": "measuring speed",
-    "ngram": "counting n-grams",
+    "ngram": "being counted",
     "export": "being written",
 }
 

@@ -17,8 +17,6 @@ from llm_core.quantities import size
 from llm_core.text.library import find_dataset, list_datasets
 from llm_core.text.tokenizer_library import (
     TokenizerRecord,
-    delete_tokenizer,
-    find_tokenizer,
     first_merges,
     list_tokenizers,
     open_tokenizer,
@@ -180,7 +178,7 @@ def _one(workspace: Workspace, record: TokenizerRecord) -> None:
         )
         sure = st.checkbox(
             "Yes, delete this tokenizer", key=f"drop-sure-{record.id}", disabled=not may("delete-tokenizer"),
-            help="Models that were trained with it keep their own copy.",
+            help="Models that were trained with it keep their own copy; only their runs cannot go on without it.",
         )  # fmt: skip
         if st.button("Delete", icon=":material/delete:", key=f"drop-{record.id}", disabled=not sure):
             attempt(lambda: _delete(workspace, record))
@@ -223,6 +221,6 @@ def _drawn(text: str) -> str:
 
 def _delete(workspace: Workspace, record: TokenizerRecord) -> None:
     require("delete-tokenizer")
-    freed = delete_tokenizer(workspace, find_tokenizer(workspace, record.id).id)
+    freed = text_jobs.delete_kept_tokenizer(workspace, record.id)
     st.session_state["tokenizer-deleted"] = f"{record.name} was deleted; {size(freed)} are free again."
     st.rerun()

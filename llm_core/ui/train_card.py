@@ -6,6 +6,7 @@ Not here: the figures themselves (`llm_core.backend.estimates`), what stands in 
 from __future__ import annotations
 
 import time
+from typing import Literal
 
 import streamlit as st
 
@@ -32,6 +33,7 @@ _HOW = {
     "measured": "Measured on this machine.",
     "measuring": "By rule of thumb; measuring…",
     "possible": "By rule of thumb; measuring…",
+    "unmeasured": "By rule of thumb; nobody has measured it on this machine yet.",
     "busy": "By rule of thumb: this machine is busy with other work, which would falsify a measurement.",
     "training": "By rule of thumb: measuring would slow down the run that is training. This one would wait its turn.",
     "too large": "By rule of thumb: measuring this model here would take minutes.",
@@ -62,7 +64,7 @@ def show_figures(workspace: Workspace, config: RunConfig) -> None:
         now = measurement_of(workspace, config) if waits else state
         if now == "possible" and may("measure"):
             _measure_when_at_rest(workspace, config)
-        _tiles(estimate_run(workspace, config), now)
+        _tiles(estimate_run(workspace, config), now if now != "possible" or may("measure") else "unmeasured")
         if now != state and now not in ("measuring", "possible"):
             st.rerun()
 
@@ -89,7 +91,7 @@ def _measure_when_at_rest(workspace: Workspace, config: RunConfig) -> None:
             st.session_state[_PROBE] = (workspace, probe)
 
 
-def _tiles(estimate: Estimate, state: Measurement) -> None:
+def _tiles(estimate: Estimate, state: Measurement | Literal["unmeasured"]) -> None:
     with st.container(horizontal=True, gap="small"):
         title = "n-grams, at most" if estimate.parameters.is_upper_bound else "Parameters"
         st.metric(title, large(estimate.parameters.total), width="content")

@@ -7,8 +7,13 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
 from llm_core.backend.exchange_jobs import exports_folder, exports_of
-from llm_core.workspace.paths import Workspace
+from llm_core.backend.run_archive import write_archive
+from llm_core.config.run import RunConfig
+from llm_core.workspace.metrics import MetricsWriter
+from llm_core.workspace.metrics_read import read_points
+from llm_core.workspace.paths import Workspace, open_workspace
 from llm_core.workspace.registry import Registry
+from llm_core.workspace.runs import prepare_run_folder, run_folder
 from tests.app.text_support import MAIN, run, run_until, workspace
 from tests.models.huggingface.support import change_config, load, save
 from tests.models.huggingface.wide_forms import model_of, tokenizer_of
@@ -56,7 +61,7 @@ def test_a_model_comes_in_and_goes_out_again(workspace: Workspace, tmp_path: Pat
     run_id = the_run(workspace)
     app = open_page("runs.py", run=run_id)
     assert app.segmented_control(key=f"export-format-{run_id}").options == ["Hugging Face folder"]
-    app.button(key=f"export-now-{run_id}").click()
+    app.button(key=f"export-now-{run_id}-0").click()
     run(app)
     run_until(
         app, lambda: exports_of(workspace, run_id) and any("from_pretrained" in block.value for block in app.code)
@@ -70,6 +75,31 @@ def test_a_model_comes_in_and_goes_out_again(workspace: Workspace, tmp_path: Pat
     run(app)
     assert list(exports_folder(workspace).iterdir()) == []
     assert not any("from_pretrained" in block.value for block in app.code)
+
+
+def test_a_run_of_another_workspace_comes_in_with_its_curve(workspace: Workspace, tmp_path: Path) -> None:
+    elsewhere = open_workspace(tmp_path / "elsewhere")
+    with Registry(elsewhere) as registry:
+        record = registry.add("train", "far away", RunConfig(name="far away").model_dump(mode="json"))
+    folder = prepare_run_folder(elsewhere, record)
+    with MetricsWriter(folder, "000001-a") as writer:
+        writer.point("train_loss", 1, 100, 0.5, 2.5)
+    write_archive(folder, tmp_path / "run.zip")
+    app = open_page("data.py")
+    app.segmented_control(key="import-model-from-0").set_value("run")
+    run(app)
+    app.file_uploader(key="import-model-zip-0").set_value(
+        ("run.zip", (tmp_path / "run.zip").read_bytes(), "application/zip")
+    )
+    app.text_input(key="import-model-name-0").set_value("near")
+    run(app)
+    app.button(key="import-model-0").click()
+    run(app)
+    run_until(app, lambda: app.success)
+    assert "near is ready" in said(app) and "near** · Transformer" in said(app)
+    assert the_run(workspace) == record.id
+    assert read_points(run_folder(workspace, record.id), "train_loss").value.tolist() == [2.5]
+    assert not list((workspace.root / "uploads").iterdir()), "the copy is gone"
 
 
 def test_refusals_are_said_at_the_click_and_failures_by_the_job(workspace: Workspace, tmp_path: Path) -> None:

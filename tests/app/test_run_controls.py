@@ -77,11 +77,33 @@ def test_a_running_run_is_changed_paused_and_stopped(workspace: Workspace) -> No
     ]
     with Registry(workspace) as registry:
         registry.move(record.id, "paused", reason="Paused on request.", remedy="Resume goes on from here.")
-    app = open_monitor(record.id)
+    app.run()
     assert {"resume-run", "stop-run", "change-run"} <= buttons(app) and "pause-run" not in buttons(app)
     app.button(key="resume-run").click().run()
     with Registry(workspace) as registry:
         assert registry.get(record.id).state == "queued"
+        claimed = registry.claim(this_process(), ["train"], record.id)
+        assert claimed is not None
+        registry.move(record.id, "running", token=claimed.lease_token)
+    app.run()
+    assert not app.button(key="pause-run").disabled and app.button(key="pause-run").label == "Pause", "it is asked anew"
+    assert not app.button(key="stop-run").disabled
+    with Registry(workspace) as registry:
+        registry.move(record.id, "stopped", token=claimed.lease_token)
+
+
+def test_a_run_that_was_stopped_while_it_waited_can_be_stopped_again(workspace: Workspace) -> None:
+    with Registry(workspace) as registry:
+        record = registry.add("train", "waiting", tiny("gru", "name=waiting").model_dump(mode="json"))
+    app = open_monitor(record.id)
+    for _ in range(2):
+        app.button(key="stop-run").click().run()
+        app.run()
+        assert "resume-run" in buttons(app)
+        app.button(key="resume-run").click().run()
+        app.run()
+        assert not app.button(key="stop-run").disabled
+    with Registry(workspace) as registry:
         registry.cancel(record.id)
 
 

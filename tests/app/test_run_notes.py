@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,26 @@ def test_what_is_written_is_saved_and_a_quarrel_loses_nothing(folder: Path) -> N
     assert not shown.run().error
 
 
+def test_a_run_gets_another_name_and_a_taken_one_is_refused(workspace: Workspace, folder: Path) -> None:
+    with Registry(workspace) as registry:
+        registry.add("train", "taken", {"name": "taken"}, state="finished")
+    shown = AppTest.from_string(SCRIPT.replace("[0]", "[-1]"), default_timeout=30).run()
+    shown.text_input[0].set_value("better").run()
+    assert not shown.exception and shown.text_input[0].value == "better"
+    shown.text_input[0].set_value("taken").run()
+    assert "taken" in shown.error[0].value
+    with Registry(workspace) as registry:
+        record = registry.get(folder.name)
+    assert record.name == record.config["name"] == "better"
+    saved = json.loads((folder / "config.json").read_text())
+    assert saved["name"] == "better", "a rebuilt registry knows it"
+
+
 def test_a_viewer_reads_and_downloads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     change_notes(folder, text="<b>bold</b> $x$", tag=["a*b"])
     monkeypatch.setattr("llm_core.ui.guards.current_role", lambda: "viewer")
     shown = page()
-    assert not shown.text_area and not shown.multiselect
+    assert not shown.text_area and not shown.multiselect and not shown.text_input
     assert shown.code[0].value == "<b>bold</b> $x$" and shown.markdown[0].value == "a\\*b"
     links: list[Any] = [*shown.get("link_button")]
     assert [link.proto.url.partition("/api/runs/")[2].partition("/")[2] for link in links] == [

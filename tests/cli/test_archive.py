@@ -12,10 +12,13 @@ from tests.cli.support import Command
 def test_notes_exports_and_a_run_that_moves_house(glassbox: Command, tmp_path: Path) -> None:
     run_id = glassbox.trained["run_id"]
     noted = glassbox.json("note", "first", "--text", "The first.", "--tag", "kept", "--tag", "small")
-    assert noted == {"run_id": run_id, "text": "The first.", "tags": ["kept", "small"]}
+    assert noted == {"run_id": run_id, "name": "first", "text": "The first.", "tags": ["kept", "small"]}
     assert "kept · small" in glassbox.run("note", "first").stdout
     assert glassbox.json("note", "first", "--untag", "small")["tags"] == ["kept"]
     assert glassbox.error("note", "first", "--tag", "a,b")["value"] == "a,b"
+    assert glassbox.json("note", "first", "--name", "the one")["name"] == "the one"
+    assert glassbox.json("note", "the one", "--name", "first")["run_id"] == run_id
+    assert glassbox.error("note", "first", "--name", "a/b")["value"] == "a/b"
     files = {
         form: str(tmp_path / name) for form, name in {"csv": "p.csv", "report": "r.html", "zip": "run.zip"}.items()
     }

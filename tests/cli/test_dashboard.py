@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from llm_core.cli.dashboard import url_of
 from tests.backend.support import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +88,11 @@ def test_in_a_terminal_ctrl_c_ends_make_run_well(tmp_path: Path) -> None:
 _IN_A_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
 )
+
+
+def test_an_address_of_the_sixth_version_stands_in_brackets() -> None:
+    assert url_of("127.0.0.1", 8501) == "http://127.0.0.1:8501"
+    assert url_of("::1", 8501) == "http://[::1]:8501"
 
 
 def test_an_open_address_needs_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
