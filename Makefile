@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Where the tests with a browser lie, so that the others need not be read for them (a test sees to it that these are all).
+WITH_BROWSER := tests/e2e tests/ui tests/packaging
 READY := $(VENV)/.ready-run
 READY_DEV := $(VENV)/.ready-dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -15,8 +17,8 @@ run: $(READY)
 
 test: $(READY_DEV)
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not e2e" -q
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "e2e and not alone" -q
-	$(BIN)/python -m pytest -m "e2e and alone" -q
+	$(BIN)/python -m pytest $(WITH_BROWSER) -n 2 --dist loadfile -m "e2e and not alone" -q
+	$(BIN)/python -m pytest $(WITH_BROWSER) -m "e2e and alone" -q
 
 lint: $(READY_DEV)
 	$(BIN)/ruff check .

@@ -47,3 +47,10 @@ def test_every_target_of_the_makefile_that_the_documents_name_exists() -> None:
     for document in DOCUMENTS:
         for target in re.findall(r"`make ([\w-]+)`", document.read_text(encoding="utf-8")):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), (document.name, target)
+
+
+def test_the_browser_tests_lie_where_make_looks_for_them() -> None:
+    (folders,) = re.findall(r"^WITH_BROWSER := (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        if re.search(r"^(pytestmark = .*|@)pytest\.mark\.e2e", path.read_text(encoding="utf-8"), re.MULTILINE):
+            assert path.relative_to(ROOT).as_posix().startswith(tuple(folders.split())), path
