@@ -6,6 +6,7 @@ Not here: what is seen on the pages (one file an area).
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from llm_core.config.run import RunConfig
+from llm_core.workspace.locks import FileLock
 from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.registry import Registry
 from tests.cli.support import call
@@ -90,8 +92,22 @@ def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="session")
 def studio_home(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with two finished runs of letters, named "transformer" and "lstm"."""
+    """A workspace with two finished runs of letters, named "transformer" and "lstm": a copy of the one made for all test processes."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
     home = tmp_path_factory.mktemp("studio") / "home"
+    with FileLock(shared / "studio.lock") as lock:
+        while not lock.try_acquire():  # another process makes it
+            time.sleep(0.1)
+        if not (shared / "studio-made").exists():
+            _train_studio(shared / "studio-in-work")
+            (shared / "studio-in-work").rename(shared / "studio-made")
+    shutil.copytree(shared / "studio-made", home, ignore=shutil.ignore_patterns("*.sock", "*.lock"))
+    return home
+
+
+def _train_studio(home: Path) -> None:
     for kind in ("transformer", "lstm"):
         family = ["model.kind=" + kind, *(["model.num_heads=2"] if kind == "transformer" else [])]
         sets = [part for value in [*family, *STUDIO_RUN] for part in ("--set", value)]
@@ -100,7 +116,6 @@ def studio_home(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> P
             dict(os.environ), "--workspace", str(home), "train", "--name", kind, *sets, "--foreground", "--json"
         )
         assert done.returncode == 0, done.stderr
-    return home
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def state_of(workspace: Workspace, run_id: str) -> str:
         return registry.get(run_id).state
 
 
-def test_a_live_run_is_changed_paused_resumed_forked_and_sent_back(page: Page, server: Server) -> None:
+def test_a_live_run_is_changed_paused_resumed_sent_back_forked_and_fought_over(page: Page, server: Server) -> None:
     workspace = open_workspace(server.home)
     record = started(workspace, "steered")
     folder = run_folder(workspace, record.id)
@@ -101,24 +101,23 @@ def test_a_live_run_is_changed_paused_resumed_forked_and_sent_back(page: Page, s
         (fork,) = [run for run in registry.jobs("train") if run.name.startswith("steered-fork")]
     expect(page.get_by_role("tab", name="Family")).to_be_visible()
     wait_for("the fork to train", lambda: len(read_points(run_folder(workspace, fork.id), "train_loss")) > 0)
-    page.get_by_role("main").get_by_role("button", name="Stop", exact=True).click()
-    wait_for("the fork to end", lambda: state_of(workspace, fork.id) == "stopped")
+    settled(page)
+    two_tabs_stop_it_and_one_resumes_what_was_deleted(page, server, workspace, fork)
 
 
-def test_two_tabs_that_stop_and_delete_the_same_run(browser: Browser, page: Page, server: Server) -> None:
-    workspace = open_workspace(server.home)
-    record = started(workspace, "fought-over")
+def two_tabs_stop_it_and_one_resumes_what_was_deleted(
+    page: Page, server: Server, workspace: Workspace, run: JobRecord
+) -> None:
     other = page.context.new_page()
-    open_page(page, server, f"monitor?run={record.id}")
-    open_page(other, server, f"monitor?run={record.id}")
+    open_page(other, server, f"monitor?run={run.id}")
     for tab in (page, other):
         tab.get_by_role("main").get_by_role("button", name="Stop", exact=True).click(no_wait_after=True)
     expect(page.get_by_text("Stopped on request").first).to_be_visible(timeout=60_000)
     expect(other.get_by_text("Stopped on request").first).to_be_visible(timeout=60_000)
     with Registry(workspace) as registry:
-        registry.delete(record.id)
+        registry.delete(run.id)
     page.get_by_role("button", name="Resume").click()
     expect(page.get_by_text("There is no").first).to_be_visible(timeout=30_000)
     settled(other)
     with Registry(workspace) as registry:
-        assert record.id not in {run.id for run in registry.jobs("train")}, "what is deleted does not come back"
+        assert run.id not in {kept.id for kept in registry.jobs("train")}, "what is deleted does not come back"
