@@ -9,6 +9,9 @@ READY := $(VENV)/.ready-run
 READY_DEV := $(VENV)/.ready-dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# Where an environment switches compiled files off, each of the many processes that tests start would compile all of it anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: run test lint e2e bench results gpu-check docs wheel clean
 
 # In a terminal the dashboard gets the keyboard to itself: Ctrl-C then ends it and not make, which would call that an error.
@@ -64,7 +67,7 @@ $(READY): pyproject.toml setup.py constraints.txt | $(VENV)/bin/python
 
 $(READY_DEV): pyproject.toml setup.py constraints.txt | $(VENV)/bin/python
 	@echo "Installing what Glassbox and its tests need into $(VENV) (a few minutes the first time) …"
-	@$(PIP) --no-compile -e ".[test,dev]"
+	@$(PIP) -e ".[test,dev]"
 	@touch $@ $(READY)
 
 clean:

@@ -197,7 +197,7 @@ class TrainingConfig(Settings):
     checkpoint_bytes: int = setting(
         2_000_000_000,
         label="Checkpoint space",
-        help="Disk space a run may fill with checkpoints before older ones are thinned.",
+        help="Disk space a run may fill with checkpoints before older ones are thinned. More than 200 are thinned in any case.",
         unit="bytes",
         minimum=0,
         maximum=10**15,

@@ -30,6 +30,8 @@ PIN = "pinned"
 SCHEMA_VERSION = 1
 # How many of the newest keep their optimizer: the newest, and one to fall back to should it be damaged.
 FULL_CHECKPOINTS = 2
+# Pages read what each one is; more steps than this nobody looks through.
+MOST_CHECKPOINTS = 200
 HASH_BLOCK_BYTES = 4 * 2**20
 
 CheckpointKind = Literal["full", "weights"]
@@ -196,7 +198,7 @@ def pin_checkpoint(path: Path, pinned: bool = True) -> None:
 
 
 def thin_checkpoints(run_folder: Path, budget_bytes: int) -> list[CheckpointInfo]:
-    """Bring the checkpoints of a run within `budget_bytes` as far as the rules allow; returns what is left.
+    """Bring the checkpoints of a run within `budget_bytes` and a few hundred as far as the rules allow; returns what is left.
 
     The newest two stay as they are, and so do pinned ones. Older ones lose their optimizer. If that is not enough, those
     whose neighbours in steps are closest go first, so that what stays is spread evenly; the first is the last to go.
@@ -205,7 +207,7 @@ def thin_checkpoints(run_folder: Path, budget_bytes: int) -> list[CheckpointInfo
         if not info.pinned:
             _drop_optimizer(info.path)
     left = list_checkpoints(run_folder)
-    while sum(info.size_bytes for info in left) > budget_bytes:
+    while sum(info.size_bytes for info in left) > budget_bytes or len(left) > MOST_CHECKPOINTS:
         removable = [index for index, info in enumerate(left[:-FULL_CHECKPOINTS]) if not info.pinned]
         if not removable:
             break

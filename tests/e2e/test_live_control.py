@@ -22,7 +22,7 @@ from tests.e2e.conftest import Server, open_page, settled
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 ENDLESS = (
     "training.max_steps=1000000",
-    "training.eval_interval=200",
+    "training.eval_interval=1000",
     "training.log_interval=20",
     "training.eval_tokens=200",
 )

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_core.config.errors import UserError
+from llm_core.workspace import checkpoints
 from llm_core.workspace.checkpoints import (
     checkpoint_path,
     find_checkpoint,
@@ -332,6 +333,16 @@ def test_older_checkpoints_lose_their_optimizer_and_stay_valid(tmp_path: Path) -
     assert left[1].size_bytes == 1_100 and not (left[1].path / "optimizer.safetensors").exists()
     assert all(verify_checkpoint(info.path) == [] for info in left)
     assert thin_checkpoints(tmp_path, 10**9) == left
+
+
+def test_more_than_a_few_hundred_are_thinned_whatever_room_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "MOST_CHECKPOINTS", 5)
+    for step in range(0, 110, 10):
+        write(tmp_path, step)
+    left = thin_checkpoints(tmp_path, 10**9)
+    assert len(left) == 5 and left[0].step == 0 and [info.step for info in left[-2:]] == [90, 100]
 
 
 def test_thinning_spreads_evenly_within_the_budget(tmp_path: Path) -> None:
