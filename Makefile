@@ -4,7 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Where the tests with a browser lie, so that the others need not be read for them (a test sees to it that these are all).
-WITH_BROWSER := tests/e2e tests/ui tests/packaging
+WITH_BROWSER := tests/e2e/test_pages.py tests/e2e tests/ui tests/packaging
+# Files with few tests are often the long ones; sorted by number they would come last, and one process would wait for another.
+BY_FILE := --dist loadfile --no-loadscope-reorder
 READY := $(VENV)/.ready-run
 READY_DEV := $(VENV)/.ready-dev
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -19,8 +21,8 @@ run: $(READY)
 	@if [ -t 0 ]; then set -m; $(BIN)/glassbox; else exec $(BIN)/glassbox; fi
 
 test: $(READY_DEV)
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not e2e" -q
-	$(BIN)/python -m pytest $(WITH_BROWSER) -n 2 --dist loadfile -m "e2e and not alone" -q
+	$(BIN)/python -m pytest -n 3 $(BY_FILE) -m "not e2e" -q
+	$(BIN)/python -m pytest $(WITH_BROWSER) -n 2 $(BY_FILE) -m "e2e and not alone" -q
 	$(BIN)/python -m pytest $(WITH_BROWSER) -m "e2e and alone" -q
 
 lint: $(READY_DEV)

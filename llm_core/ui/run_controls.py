@@ -34,7 +34,7 @@ _CHECKPOINT_NOW, _SAMPLE_NOW, _STOP_UNSAVED = "Save a checkpoint now", "Write a 
 
 def run_controls(workspace: Workspace, record: JobRecord) -> None:
     """One row of buttons; those that make no sense in the run's state are not there. A viewer sees two, and is told why not."""
-    new_intention(f"fork-{record.id}", "fork-run")
+    new_intention(f"fork-{record.id}", f"fork-run-{record.id}")
     kind = str(record.config.get("model", {}).get("kind", ""))
     is_network = kind in families() and not families()[kind].is_counted and may("change-run")
     is_busy = record.state in HELD
@@ -216,7 +216,8 @@ def _fork_form(workspace: Workspace, record: JobRecord, checkpoints: list[Checkp
         present["training.max_steps"] = 2 * int(present["training.max_steps"])
     values = {path: setting_widget(rows[path], present[path], key=f"fork-{record.id}-{step}-{path}") for path in names}
     name = st.text_input("Name", placeholder=f"{record.name}-fork", key=f"fork-name-{record.id}")
-    if st.button("Fork", type="primary", key="fork-run"):
+    # Of this run alone: the second half of a double click may arrive when the page shows the fork already.
+    if st.button("Fork", type="primary", key=f"fork-run-{record.id}"):
 
         def fork() -> None:
             require("fork-run")

@@ -109,17 +109,17 @@ def test_a_run_that_was_stopped_while_it_waited_can_be_stopped_again(workspace: 
 
 def test_a_finished_run_is_forked_and_sent_back(workspace: Workspace) -> None:
     app = open_monitor("done")
-    assert {"fork-run", "roll-back-run", "change-run"} <= buttons(app)
-    assert not {"pause-run", "stop-run", "resume-run"} & buttons(app)
     with Registry(workspace) as registry:
         done = registry.find("done")
+    assert {f"fork-run-{done.id}", "roll-back-run", "change-run"} <= buttons(app)
+    assert not {"pause-run", "stop-run", "resume-run"} & buttons(app)
     steps = next(
         box
         for box in app.number_input
         if box.key and str(box.key).startswith(f"fork-{done.id}") and "Steps" in box.label
     )
     assert steps.value == 80, "from the last step on there would be nothing to do"
-    app.button(key="fork-run").click().run()
+    app.button(key=f"fork-run-{done.id}").click().run()
     assert not app.exception, app.exception
     with Registry(workspace) as registry:
         fork = registry.find("done-fork")

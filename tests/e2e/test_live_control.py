@@ -97,11 +97,11 @@ def test_a_live_run_is_changed_paused_resumed_sent_back_forked_and_fought_over(p
     page.get_by_role("button", name="Fork", exact=True).click()
     page.get_by_role("button", name="Fork", exact=True).last.dblclick()
     expect(page.get_by_text("steered-fork").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("tab", name="Family")).to_be_visible()
+    settled(page)
     with Registry(workspace) as registry:
         (fork,) = [run for run in registry.jobs("train") if run.name.startswith("steered-fork")]
-    expect(page.get_by_role("tab", name="Family")).to_be_visible()
     wait_for("the fork to train", lambda: len(read_points(run_folder(workspace, fork.id), "train_loss")) > 0)
-    settled(page)
     two_tabs_stop_it_and_one_resumes_what_was_deleted(page, server, workspace, fork)
 
 
@@ -109,7 +109,8 @@ def two_tabs_stop_it_and_one_resumes_what_was_deleted(
     page: Page, server: Server, workspace: Workspace, run: JobRecord
 ) -> None:
     other = page.context.new_page()
-    open_page(other, server, f"monitor?run={run.id}")
+    for tab in (page, other):
+        open_page(tab, server, f"monitor?run={run.id}")
     for tab in (page, other):
         tab.get_by_role("main").get_by_role("button", name="Stop", exact=True).click(no_wait_after=True)
     expect(page.get_by_text("Stopped on request").first).to_be_visible(timeout=60_000)
