@@ -69,7 +69,7 @@ $(READY): pyproject.toml setup.py constraints.txt | $(VENV)/bin/python
 
 $(READY_DEV): pyproject.toml setup.py constraints.txt | $(VENV)/bin/python
 	@echo "Installing what Glassbox and its tests need into $(VENV) (a few minutes the first time) …"
-	@$(PIP) -e ".[test,dev]"
+	@$(PIP) --no-compile -e ".[test,dev]"
 	@touch $@ $(READY)
 
 clean:

@@ -29,6 +29,7 @@ from llm_core.inspection.overview import attention_overview
 from llm_core.inspection.reading import Reading, read_text
 from llm_core.inspection.units import recurrent_units
 from llm_core.text.hidden_places import GAP
+from llm_core.text.visible import shown_token
 from llm_core.workspace.paths import Workspace
 
 METHODS = frozenset(
@@ -90,7 +91,7 @@ class Methods:
             "tokens": [
                 {
                     "id": candidate.token,
-                    "text": named(candidate.token, loaded.tokenizer.token_text(candidate.token), gaps),
+                    "text": named(candidate.token, shown_token(loaded.tokenizer, candidate.token), gaps),
                     "p": candidate.probability,
                     "p_after": candidate.candidate_probability,
                     "kept": candidate.candidate_probability > 0,
@@ -178,7 +179,7 @@ class Methods:
         return {
             "step": at_step,
             "tokens": [
-                {"id": token, "text": loaded.tokenizer.token_text(token), "p": probability}
+                {"id": token, "text": shown_token(loaded.tokenizer, token), "p": probability}
                 for token, probability in zip(tokens, probabilities, strict=True)
             ],
             "nats": float(losses.sum(dtype=np.float64)),
@@ -190,7 +191,7 @@ class Methods:
 
 
 def _names(loaded: OpenedModel, tokens: list[int]) -> list[str]:
-    return [loaded.tokenizer.token_text(token) for token in tokens]
+    return [shown_token(loaded.tokenizer, token) for token in tokens]
 
 
 def _reading(loaded: OpenedModel, text: str, answer: str | None = None) -> Reading:

@@ -29,6 +29,7 @@ from llm_core.objectives.interface import NO_TARGET, Batch
 from llm_core.objectives.train_step import CausalObjective
 from llm_core.text.tokenizer_interface import TextTokenizer
 from llm_core.text.tokens import find_tokens
+from llm_core.text.visible import shown_token
 from llm_core.text.vocabulary import extend_tokenizer
 from llm_core.workspace.metrics_read import heartbeat
 from llm_core.workspace.paths import Workspace
@@ -199,7 +200,7 @@ def _shown(row: _ScoredRow, tokenizer: TextTokenizer) -> dict[str, Any]:
         "loss": row.mean_nats,
         "source": source,
         "tokens": [
-            {"text": tokenizer.token_text(token), "id": token} | ({"p": scored[place]} if place in scored else {})
+            {"text": shown_token(tokenizer, token), "id": token} | ({"p": scored[place]} if place in scored else {})
             for place, token in enumerate(ids.tolist())
         ],
     }

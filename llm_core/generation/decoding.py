@@ -24,6 +24,7 @@ from llm_core.generation.incremental_text import IncrementalText
 from llm_core.generation.sampling import candidate_probabilities, draw
 from llm_core.generation.text_model import TextModel
 from llm_core.text.tokenizers import TextTokenizer
+from llm_core.text.visible import shown_token
 
 NUM_ALTERNATIVES = 10
 Finish = Literal["length", "context", "stop", "eos", "cancelled"]
@@ -161,7 +162,7 @@ def describe_token(logits_V: Tensor, token: int, tokenizer: TextTokenizer) -> Ge
     probabilities_V = logits_V.double().softmax(-1)
     top = probabilities_V.topk(min(NUM_ALTERNATIVES, probabilities_V.numel()))
     alternatives = tuple(
-        Alternative(index, tokenizer.token_text(index), probability)
+        Alternative(index, shown_token(tokenizer, index), probability)
         for index, probability in zip(top.indices.tolist(), top.values.tolist(), strict=True)
     )
-    return GeneratedToken(token, tokenizer.token_text(token), float(probabilities_V[token]), alternatives)
+    return GeneratedToken(token, shown_token(tokenizer, token), float(probabilities_V[token]), alternatives)

@@ -19,6 +19,7 @@ from llm_core.generation.opening import OpenedModel
 from llm_core.models.interface import LanguageModel
 from llm_core.text.hidden_places import MASK, CutToken, cut_with_places
 from llm_core.text.tokenizer_interface import TextTokenizer
+from llm_core.text.visible import shown_token
 from llm_core.text.vocabulary import special_tokens
 
 
@@ -48,7 +49,7 @@ class FilledText:
             {
                 "position": place.position,
                 "candidates": [
-                    {"token": token, "text": tokenizer.token_text(token), "p": p} for token, p in place.candidates
+                    {"token": token, "text": shown_token(tokenizer, token), "p": p} for token, p in place.candidates
                 ],
             }
             for place in self.fillings

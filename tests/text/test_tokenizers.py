@@ -25,6 +25,8 @@ from llm_core.text.tokenizers import (
     load_tokenizer_file,
     tokenizer_from_json,
 )
+from llm_core.text.visible import shown_token
+from llm_core.text.words import WordTokenizer
 
 CHINESE = "话说天下大势，分久必合，合久必分。\n孙悟空道：“俺老孙来也！”\n"
 ENGLISH = "To be, or not to be: that's the question.\n\n  What's here?  It's 1603's  play.\n"
@@ -254,3 +256,10 @@ def test_arrays_are_int64() -> None:
     for tokenizer in every_tokenizer("ab"):
         assert tokenizer.encode_array("ab").dtype == np.int64
         assert tokenizer.encode_array("").shape == (0,)
+
+
+def test_a_token_without_end_is_shown_by_its_beginning() -> None:
+    tokenizer = WordTokenizer(["short", "x" * 1_000_000])
+    assert shown_token(tokenizer, tokenizer.encode("short")[0]) == " short"
+    shown = shown_token(tokenizer, tokenizer.encode("x" * 1_000_000)[0])
+    assert len(shown) < 500 and shown.endswith("… (1,000,001 characters)")
