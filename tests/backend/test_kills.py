@@ -195,8 +195,13 @@ def test_killed_alone_and_in_pairs_the_run_ends_as_undisturbed(
         monkeypatch.setenv(f"GLASSBOX_{name}_SECONDS", str(seconds))
     monkeypatch.setenv("GLASSBOX_HOME", str(workspace.root))
     monkeypatch.delenv("GLASSBOX_PASSWORD", raising=False)
-    # The rate stays the same however long the run, so that a shorter one is its beginning.
-    changes = ("schedule.kind=constant", "training.checkpoint_interval=25", "training.eval_interval=1000000")
+    # The rate stays the same however long the run (a warm-up would be shortened to a tenth of it), so that a shorter one is its beginning.
+    changes = (
+        "schedule.kind=constant",
+        "schedule.warmup_steps=0",
+        "training.checkpoint_interval=25",
+        "training.eval_interval=1000000",
+    )
     config = tiny("gru", *changes, "training.max_steps=1000000", "name=struck")
     with Registry(workspace) as registry:
         struck = registry.add("train", "struck", config.model_dump(mode="json"), max_attempts=20)

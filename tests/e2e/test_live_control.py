@@ -26,7 +26,7 @@ ENDLESS = (
     "training.log_interval=20",
     "training.eval_tokens=200",
 )
-MARKS = "() => document.querySelector('.gb-plot').data.filter(trace => trace.meta?.marks).flatMap(trace => trace.text)"
+MARKS = "() => (document.querySelector('.gb-plot')?.data ?? []).filter(trace => trace.meta?.marks).flatMap(trace => trace.text)"
 
 
 @pytest.fixture
