@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import shutil
 import sys
 import tempfile
 import threading
@@ -22,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import CDPSession, Page, expect, sync_playwright
+from playwright.sync_api import CDPSession, Page, expect
 
+from benchmarks.chromium import chromium_path, page_of
 from benchmarks.dashboard_load import begin_run, free_port, start_server
 from benchmarks.results import write_result
 from llm_core.workspace.metrics import MetricsWriter
@@ -36,14 +36,11 @@ PARTS = ("embedding", "layer 0", "layer 1", "head")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and keep the result; 1 without a browser."""
+    """Measure and keep the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     options = parser.parse_args(arguments)
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        print("There is no Chromium on this machine.", file=sys.stderr)
-        return 1
+    chromium = chromium_path()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         workspace = open_workspace(Path(folder) / "workspace")
         run_id, writer = begin_run(workspace, 0, POINTS_BEFORE)
@@ -52,11 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         growing = threading.Thread(target=grow, args=(writer, over), daemon=True)
         growing.start()
         try:
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-                page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+            with page_of(chromium, height=1000) as page:
                 looks = watch(page, f"http://127.0.0.1:{port}/monitor?run={run_id}", options.minutes)
-                browser.close()
         finally:
             over.set()
             growing.join()

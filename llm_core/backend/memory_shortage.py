@@ -118,10 +118,9 @@ def _remedy(config: RunConfig, vocabulary_size: int, need: MemoryEstimate, usabl
     changes: list[str] = []
     if context != config.data.context_length:
         changes.append(f"data.context_length from {config.data.context_length:,} to {context:,}")
-    if batch_size != config.training.batch_size:
-        changes.insert(0, f"training.batch_size from {config.training.batch_size:,} to {batch_size:,}")
     if batch_size == config.training.batch_size:
-        return f"Lower {' and '.join(changes)}: the model then looks back less far"
+        return f"Lower {changes[0]}: the model then looks back less far"
+    changes.insert(0, f"training.batch_size from {config.training.batch_size:,} to {batch_size:,}")
     pieces = config.training.gradient_accumulation_steps
     more = round(pieces * config.training.batch_size / batch_size)
     return (

@@ -41,6 +41,8 @@ MAXIMUM_DEPTH = 6
 MAXIMUM_GROWTH = 200
 FREE_GROWTH_BYTES = 256 * 2**20
 
+# What the standard library raises for a zip that is damaged, cut off, or compressed (NotImplementedError) in a way it does not know.
+_UNREADABLE = (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, lzma.LZMAError)
 _CONFIG = "config.json"
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{3,63}")
 _DATABASES = (metrics.FILE_NAME, commands.FILE_NAME)
@@ -80,13 +82,7 @@ def import_run(workspace: Workspace, source: Path) -> ImportedRun:
         with zipfile.ZipFile(source) as archive:
             folder, members = _members_of_zip(archive)
             return _bring_in(workspace, folder or source.stem, members, source.stat().st_size)
-    except (
-        zipfile.BadZipFile,
-        NotImplementedError,
-        EOFError,
-        zlib.error,
-        lzma.LZMAError,
-    ) as error:  # the second: zipfile's word for a compression it lacks
+    except _UNREADABLE as error:
         what = f"This file is not a zip that can be read: {error}"
         raise UserError(what, value=source.name, remedy="Export the run again") from error
     except FileNotFoundError as error:
