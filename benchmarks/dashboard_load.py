@@ -31,6 +31,8 @@ import numpy as np
 import psutil
 
 from benchmarks.results import write_result
+from llm_core.config.overrides import apply_overrides
+from llm_core.config.run import RunConfig
 from llm_core.workspace.metrics import MetricsWriter
 from llm_core.workspace.paths import Workspace, open_workspace
 from llm_core.workspace.process_identity import this_process
@@ -83,8 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def begin_run(workspace: Workspace, number: int, points: int) -> tuple[str, MetricsWriter]:
     """A run under way, held by this process, with a long curve already."""
     with Registry(workspace) as registry:
-        name = f"run-{number}"
-        made = registry.add("train", name, {"name": name}, foreground=True)
+        # Each with a learning rate of its own: runs of equal settings are drawn as one band.
+        config = apply_overrides(RunConfig(), [f"name=run-{number}", f"optimizer.learning_rate={0.001 * (1 + number)}"])
+        made = registry.add("train", config.name, config.model_dump(mode="json"), foreground=True)
         record = registry.claim(this_process(), ["train"], made.id)
         assert record is not None and record.lease_token is not None
         registry.move(made.id, "running", token=record.lease_token)

@@ -13,16 +13,21 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from llm_core.backend.thread_waiting import thread_environment
+from llm_core.config.errors import UserError
 from llm_core.text.token_set import TokenSet, open_token_set
 from llm_core.training.beginnings import Beginning, begin_trainer
 from llm_core.training.data_parallel import Alone, ProcessGroup, Ranks
 from llm_core.training.execution import Execution
+
+_SECONDS_TO_DIE = 0.5
+"""A connection breaks a moment before the process that held it has ended."""
 
 
 @contextmanager
@@ -33,6 +38,9 @@ def ranks_of(beginning: Beginning, folder: Path, tokens: TokenSet, execution: Ex
         beginning: where all of them begin.
         folder: of the run; the processes meet in it.
         execution: how to compute, the same everywhere.
+
+    Raises:
+        UserError: one of the others ended before its time.
     """
     size = beginning.config.hardware.num_processes
     if size == 1:
@@ -57,9 +65,14 @@ def ranks_of(beginning: Beginning, folder: Path, tokens: TokenSet, execution: Ex
     )
     helpers = [_start(settings, rank) for rank in range(1, size)]
     try:
-        group = ProcessGroup(meeting_place, 0, size, execution.device)
+        group = ProcessGroup(meeting_place, 0, size, execution.device, lambda: _check_alive(helpers))
         try:
             yield group
+        except RuntimeError:
+            # A sum that fails tells of a broken connection; who broke it is what people can act on.
+            time.sleep(_SECONDS_TO_DIE)
+            _check_alive(helpers)
+            raise
         finally:
             group.leave()
     finally:
@@ -68,6 +81,16 @@ def ranks_of(beginning: Beginning, folder: Path, tokens: TokenSet, execution: Ex
                 helper.kill()
         meeting_place.unlink(missing_ok=True)
         settings.unlink(missing_ok=True)
+
+
+def _check_alive(helpers: list[subprocess.Popen[bytes]]) -> None:
+    for rank, helper in enumerate(helpers, start=1):
+        if helper.poll():  # 0 is the end of the run
+            raise UserError(
+                f"Process {rank + 1} of the {len(helpers) + 1} that share this run ended before its time",
+                value=f"exit status {helper.returncode}",
+                remedy="The log tells why. Resume goes on from the last checkpoint; hardware.num_processes=1 needs no others",
+            )
 
 
 def _start(settings: Path, rank: int) -> subprocess.Popen[bytes]:

@@ -50,7 +50,7 @@ def add_data(options: argparse.Namespace) -> int:
         record = import_corpus(workspace, options.path, _import_options(options), progress=line.show)
     finally:
         line.close()
-    warning = _short_for_the_usual_context(workspace, record.id)
+    warnings = _concerns_of_the_usual_split(workspace, record.id)
     if options.json:
         print_json(
             {
@@ -61,14 +61,14 @@ def add_data(options: argparse.Namespace) -> int:
                 "characters": record.characters,
                 "bytes": record.bytes,
                 "existing": record.existing,
-                "warning": None if warning is None else warning.to_dict(),
+                "warnings": [warning.to_dict() for warning in warnings],
             }
         )
         return 0
     word = "was there already" if record.existing else "is ready"
     what = "pairs" if record.is_pairs else "documents"
     print(f"{record.name} {word}: {record.characters:,} characters, {record.documents:,} {what}. Id {record.id}.")
-    if warning is not None:
+    for warning in warnings:
         print(warning)
     return 0
 
@@ -128,9 +128,10 @@ def _import_options(options: argparse.Namespace) -> Any:
     )
 
 
-def _short_for_the_usual_context(workspace: Workspace, dataset: str) -> UserError | None:
+def _concerns_of_the_usual_split(workspace: Workspace, dataset: str) -> list[UserError]:
     from llm_core.text.library import split_of
-    from llm_core.text.splits import short_for_context
+    from llm_core.text.splits import split_concerns
 
     usual = DataConfig()
-    return short_for_context(split_of(workspace, dataset, usual.validation_fraction), usual.context_length)
+    split = split_of(workspace, dataset, usual.validation_fraction)
+    return split_concerns(split, usual.validation_fraction, usual.context_length)

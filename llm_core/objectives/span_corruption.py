@@ -11,7 +11,6 @@ Axes: B batch, L tokens of a text, S source, T target, N items, K pieces.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,46 +48,24 @@ class SpanBatch(NamedTuple):
 
 
 def span_lengths(text_length: int, config: SpanCorruptionConfig) -> SpanLengths:
-    """What becomes of a text of so many tokens.
+    """What becomes of a text of so many tokens. T5's rule: a text of 568 gives a source of 512 and a target of 114.
 
     Raises:
         UserError: a text of fewer than two tokens, or one with more gaps than there are sentinels.
     """
     if text_length < 2:
         raise UserError("A text is too short to hide a part of it", value=f"{text_length} tokens", limit="2 tokens")
-    lengths = _lengths(text_length, config)
-    if lengths.spans > config.num_sentinels:
+    hidden = min(max(round(text_length * config.density), 1), text_length - 1)
+    # Each gap needs a hidden token, and one in sight before it.
+    spans = min(max(round(hidden / config.mean_span), 1), hidden, text_length - hidden)
+    if spans > config.num_sentinels:
         raise UserError(
             "The text has more gaps than there are marks for them",
-            value=f"{lengths.spans} gaps",
+            value=f"{spans} gaps",
             limit=f"{config.num_sentinels} marks",
             remedy="Shorten the text, lengthen the gaps, or set more marks",
         )
-    return lengths
-
-
-def span_lengths_for_source(source_length: int, config: SpanCorruptionConfig) -> SpanLengths:
-    """The longest text whose source is at most `source_length` long: what a batch has to be cut into.
-
-    T5's rule (its exception for a density of exactly 0.5 left out): 512 source tokens take texts of 568 and give targets of 114.
-
-    Raises:
-        UserError: a source too short for any text, or more gaps than there are sentinels.
-    """
-    text = 2
-    if _lengths(text, config).source > source_length:
-        raise UserError("No text has so short a source", value=f"{source_length} tokens", limit="3 tokens")
-    # A longer text never has a shorter source, so the first that is too long ends the search.
-    while _lengths(text + 1, config).source <= source_length:
-        text += 1
-    return span_lengths(text, config)
-
-
-def _lengths(text: int, config: SpanCorruptionConfig) -> SpanLengths:
-    hidden = min(max(round(text * config.density), 1), text - 1)
-    # Each gap needs a hidden token, and one in sight before it.
-    spans = min(max(round(hidden / config.mean_span), 1), hidden, text - hidden)
-    return SpanLengths(text, hidden, spans, source=text - hidden + spans + 1, target=hidden + spans + 1)
+    return SpanLengths(text_length, hidden, spans, source=text_length - hidden + spans + 1, target=hidden + spans + 1)
 
 
 def corrupt(
@@ -123,35 +100,6 @@ def choose_spans(num_rows: int, lengths: SpanLengths, generator: np.random.Gener
     changes_BL = np.zeros((num_rows, lengths.text), dtype=np.int64)
     np.put_along_axis(changes_BL, ends_B2K[:, :-1], 1, axis=1)
     return changes_BL.cumsum(axis=1) % 2 == 1
-
-
-def fill(
-    source: Sequence[int], target: Sequence[int], config: SpanCorruptionConfig, vocabulary: SpanVocabulary
-) -> list[int]:
-    """The text that a source and a target make together, without end tokens.
-
-    The target may be what a model wrote: a gap that it leaves out stays a sentinel, one that it fills twice takes the first.
-    """
-    answers: dict[int, list[int]] = {}
-    # Words before the first sentinel belong to no gap.
-    answer: list[int] = []
-    for token in _until_end(target, vocabulary):
-        if _is_sentinel(token, config, vocabulary):
-            answer = []
-            answers.setdefault(token, answer)
-        else:
-            answer.append(token)
-    return [word for token in _until_end(source, vocabulary) for word in answers.get(token, [token])]
-
-
-def _until_end(tokens: Sequence[int], vocabulary: SpanVocabulary) -> list[int]:
-    """Without the end token that closes the row; the text may hold end tokens of its own."""
-    found = [int(token) for token in tokens]
-    return found[:-1] if found and found[-1] == vocabulary.end_token else found
-
-
-def _is_sentinel(token: int, config: SpanCorruptionConfig, vocabulary: SpanVocabulary) -> bool:
-    return vocabulary.size - config.num_sentinels <= token < vocabulary.size
 
 
 def _random_pieces(num_rows: int, num_items: int, num_pieces: int, generator: np.random.Generator) -> NDArray[np.int64]:

@@ -23,6 +23,9 @@ USUAL_VALIDATION_FRACTION = 0.1
 SHORTEST_WINDOW_TOKENS = 3
 """The shortest context that a run may have, two tokens, and the one to predict."""
 
+FAR_FROM_FRACTION = 0.1
+"""A validation part larger than asked for by more than this share of the text is worth a word."""
+
 _BIN_BITS = 20
 
 
@@ -111,11 +114,14 @@ def check_split(folder: Path, record: DatasetRecord) -> Split:
     return split
 
 
-def short_for_context(split: Split, context_length: int) -> UserError | None:
-    """What to say of a text whose validation part, cut into characters, holds no window of this context; None if it does.
+def split_concerns(split: Split, fraction: float, context_length: int) -> list[UserError]:
+    """What a split is worth a word for, though a run may be possible: a validation part too short for a context, or far too large."""
+    found = (_short_for_context(split, context_length), _large_for_fraction(split, fraction))
+    return [concern for concern in found if concern is not None]
 
-    Pairs are read one by one, so no window has to be filled.
-    """
+
+def _short_for_context(split: Split, context_length: int) -> UserError | None:
+    """The validation part, cut into characters, may hold no window. Pairs are read one by one, so none has to be filled."""
     tokens = window_tokens(split)
     if split.is_pairs or tokens > context_length:
         return None
@@ -124,6 +130,19 @@ def short_for_context(split: Split, context_length: int) -> UserError | None:
         value=f"{tokens:,} characters",
         limit=f"more than {context_length:,} (data.context_length)",
         remedy=f"Bring more text, or train with a context of at most {tokens - 1:,}",
+    )
+
+
+def _large_for_fraction(split: Split, fraction: float) -> UserError | None:
+    """Of a few unequal documents a large one may have to go to validation."""
+    share = split.validation_characters / (split.train_characters + split.validation_characters)
+    if share - fraction <= FAR_FROM_FRACTION:
+        return None
+    return UserError(
+        "Much of the text is kept for validation, since documents are not cut in two and these are few and of unequal length",
+        value=f"{share:.0%} of the characters",
+        limit=f"{fraction:.0%} asked for (data.validation_fraction)",
+        remedy="Bring more or shorter documents, or import the text as one document",
     )
 
 

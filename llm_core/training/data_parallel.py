@@ -8,6 +8,8 @@ Not here: starting the processes (`llm_core.backend.ranks`), the step itself (`t
 from __future__ import annotations
 
 import datetime
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +22,7 @@ from llm_core.objectives.interface import Batch
 # While the first process measures and saves, the others wait for its next step; it never waits long for them.
 _PATIENCE = datetime.timedelta(days=7)
 _PATIENCE_OF_THE_FIRST = datetime.timedelta(minutes=5)
+_LOOK_SECONDS = 0.05
 
 
 class Ranks(Protocol):
@@ -49,18 +52,25 @@ class ProcessGroup:
 
     Args:
         meeting_place: a file that does not exist yet, the same for all.
+        while_waiting: called again and again until all of them have come; what it raises ends the waiting.
     """
 
-    def __init__(self, meeting_place: Path, rank: int, size: int, device: str) -> None:
+    def __init__(
+        self, meeting_place: Path, rank: int, size: int, device: str, while_waiting: Callable[[], None] = lambda: None
+    ) -> None:
         self.rank = rank
         self.size = size
         if device == "cuda":
             torch.cuda.set_device(rank)
         backend = "nccl" if device == "cuda" else "gloo"
         patience = _PATIENCE if rank else _PATIENCE_OF_THE_FIRST
-        dist.init_process_group(
-            backend, init_method=f"file://{meeting_place}", rank=rank, world_size=size, timeout=patience
-        )
+        store = dist.FileStore(str(meeting_place), size)
+        store.set(f"process {rank}", "here")
+        everybody = [f"process {other}" for other in range(size)]
+        while not store.check(everybody):
+            while_waiting()
+            time.sleep(_LOOK_SECONDS)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=patience)
 
     def add_up(self, tensor: Tensor) -> None:
         dist.all_reduce(tensor)

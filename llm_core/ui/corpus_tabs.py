@@ -25,7 +25,7 @@ from llm_core.text.library import (
 )
 from llm_core.text.pair_preview import read_pairs
 from llm_core.text.split_preview import first_documents, text_around_cut
-from llm_core.text.splits import Split, short_for_context
+from llm_core.text.splits import Split, split_concerns
 from llm_core.text.statistics import CorpusStatistics
 from llm_core.text.token_set import open_token_set
 from llm_core.text.token_statistics import top_tokens
@@ -247,10 +247,8 @@ def _clean_and_split(workspace: Workspace, record: DatasetRecord) -> None:
         st.metric(
             "Validation", f"{split.validation_characters:,} characters{of_validation}", border=True, width="content"
         )
-    usual = DataConfig().context_length
-    short = short_for_context(split, usual)
-    if short is not None:
-        st.warning(literal(str(short)), icon=":material/warning:")
+    for concern in split_concerns(split, fraction, DataConfig().context_length):
+        st.warning(literal(str(concern)), icon=":material/warning:")
     if record.is_one_document:
         st.caption("One document: the end of the text is kept for validation, the two parts never overlap.")
     elif record.is_pairs:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from llm_core.backend.jobs import submit_run
+from llm_core.backend.jobs import delete_run, submit_run
 from llm_core.backend.worker import run_in_foreground
+from llm_core.config.errors import UserError
 from llm_core.config.timing import Timing
 from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.library import import_corpus
@@ -270,3 +271,18 @@ def test_a_viewer_cannot_delete(workspace: Workspace, monkeypatch: pytest.Monkey
     with Registry(workspace) as registry:
         assert len(registry.jobs("train")) == 6
     assert not [button for button in app.button if button.key in ("start-race", "start-sweep")]
+
+
+def test_what_was_deleted_before_a_fault_is_told_with_it(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def delete(workspace: Workspace, run_id: str) -> int:
+        if run_id == ids(workspace, "transformer"):
+            raise UserError("The folder cannot be removed", remedy="Close what uses it")
+        return delete_run(workspace, run_id)
+
+    monkeypatch.setattr("llm_core.ui.run_deletion.delete_run", delete)
+    app = open_runs(run="lstm,transformer")
+    app.button(key="delete-for-good").click().run()
+    assert not app.exception
+    assert "The folder cannot be removed" in texts(app)
+    left = names(app)
+    assert "transformer" in left and ("lstm deleted" in texts(app)) == ("lstm" not in left)

@@ -229,6 +229,12 @@ def test_a_viewer_cannot_start(workspace: Workspace, monkeypatch: pytest.MonkeyP
         assert registry.jobs() == []
 
 
+def test_a_viewer_reads_that_nobody_has_measured(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_core.ui.guards.current_role", lambda: "viewer")
+    monkeypatch.setattr("llm_core.ui.train_card.measurement_of", lambda *_: "possible")
+    assert "nobody has measured it on this machine yet" in texts(open_train(dataset="letters"))
+
+
 @pytest.mark.parametrize("name", ["pocket-gpt", "gpt-124m", "lstm-wikitext"])
 def test_the_shown_code_makes_exactly_this_run(name: str) -> None:
     config = config_from_dict(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from llm_core.backend import ranks
 from llm_core.backend.endings import StopSignal
 from llm_core.backend.jobs import submit_run
 from llm_core.backend.run_commands import fork_run
@@ -17,10 +23,11 @@ from llm_core.config.overrides import apply_overrides
 from llm_core.config.run import RunConfig
 from llm_core.config.timing import Timing
 from llm_core.workspace.checkpoints import find_checkpoint
+from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.metrics_read import read_points
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.runs import run_folder
-from tests.backend.support import processes_of, wait_for
+from tests.backend.support import pids_of, wait_for
 
 BASE = (
     *(
@@ -45,11 +52,19 @@ KINDS = {
 }
 
 
-def run_of(workspace: Workspace, *changes: str) -> Path:
+def ended(workspace: Workspace, *changes: str) -> JobRecord:
     record = submit_run(workspace, apply_overrides(RunConfig(), [*changes]), foreground=True)
-    record = run_in_foreground(workspace, record.id, Timing.from_environment(), StopSignal())
+    return run_in_foreground(workspace, record.id, Timing.from_environment(), StopSignal())
+
+
+def run_of(workspace: Workspace, *changes: str) -> Path:
+    record = ended(workspace, *changes)
     assert record.state == "finished", record.reason
     return run_folder(workspace, record.id)
+
+
+def helpers_of(workspace: Workspace) -> list[int]:
+    return [pid for pid, line in pids_of(workspace).items() if "llm_core.backend.ranks" in line]
 
 
 @pytest.mark.parametrize(("prefix", "kind"), [("", "causal"), ("masked_", "masked"), ("span_", "span")])
@@ -66,7 +81,36 @@ def test_two_processes_equal_one_large_batch(workspace: Workspace, prefix: str, 
     for name, array in weights[0].items():
         np.testing.assert_allclose(array, weights[1][name], atol=2e-5, rtol=0, err_msg=name)
     assert not list(shared.glob("ranks*")), "nothing of the meeting is left"
-    wait_for("the helpers to be gone", lambda: not [line for line in processes_of(workspace) if "ranks" in line])
+    wait_for("the helpers to be gone", lambda: not helpers_of(workspace))
+
+
+def test_a_helper_that_does_not_come_is_not_waited_for(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_settings: Path, _rank: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"], stdin=subprocess.PIPE)
+
+    monkeypatch.setattr(ranks, "_start", broken)
+    record = ended(workspace, *KINDS["causal"], *BASE, "hardware.num_processes=2")
+    assert record.state == "failed" and record.reason is not None
+    assert "Process 2 of the 2 that share this run ended before its time. Value: exit status 3." in record.reason
+
+
+def test_a_helper_that_is_killed_ends_the_run_with_its_name(workspace: Workspace) -> None:
+    config = apply_overrides(
+        RunConfig(), [*KINDS["causal"], *BASE, "hardware.num_processes=2", "training.max_steps=100000"]
+    )
+    record = submit_run(workspace, config, foreground=True)
+    folder = run_folder(workspace, record.id)
+
+    def kill_one() -> None:
+        wait_for("steps", lambda: len(read_points(folder, "train_loss").value) > 3)
+        os.kill(helpers_of(workspace)[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    record = run_in_foreground(workspace, record.id, Timing.from_environment(), StopSignal())
+    killer.join()
+    assert record.state == "failed" and record.reason is not None
+    assert "Process 2 of the 2 that share this run ended before its time. Value: exit status -9." in record.reason
 
 
 def test_a_fork_under_other_settings_is_shared_as_one_alone(workspace: Workspace) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from llm_core.backend.text_jobs import delete_text
+from llm_core.backend.text_jobs import delete_kept_tokenizer, delete_text
 from llm_core.backend.worker import run_in_foreground
 from llm_core.config.errors import Refused
 from llm_core.config.timing import Timing
 from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.library import find_dataset
+from llm_core.text.tokenizer_library import list_tokenizers, train_tokenizer
 from llm_core.text.uploads import keep_upload
 from llm_core.workspace.job_progress import request_cancel
 from llm_core.workspace.job_record import JobRecord
@@ -82,3 +83,16 @@ def test_a_text_is_kept_while_a_run_waits_for_it(workspace: Workspace) -> None:
     with Registry(workspace) as registry:
         registry.cancel(run.id)
     assert delete_text(workspace, "letters") > 4000
+
+
+def test_a_tokenizer_is_kept_while_a_run_waits_for_it(workspace: Workspace) -> None:
+    record = train_tokenizer(workspace, "letters", "bpe", 260, name="pieces")
+    for reference in (record.id, "pieces"):
+        with Registry(workspace) as registry:
+            run = registry.add("train", "waiting", {"data": {"tokenizer": reference}}, foreground=True)
+        with pytest.raises(Refused, match="waiting"):
+            delete_kept_tokenizer(workspace, "pieces")
+        with Registry(workspace) as registry:
+            registry.cancel(run.id)
+    assert delete_kept_tokenizer(workspace, "pieces") > 0
+    assert [kept.name for kept in list_tokenizers(workspace)] == []

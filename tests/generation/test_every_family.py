@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from llm_core.config.encoder_decoder import encoder_decoder_forms
 from llm_core.config.errors import UserError
 from llm_core.config.sampling import SamplingConfig
+from llm_core.config.span_corruption import SpanCorruptionConfig
 from llm_core.generation import ngram_text_model
 from llm_core.generation.answer_text_model import AnswerTextModel
 from llm_core.generation.decoding import Generation, generate
@@ -28,6 +29,7 @@ from llm_core.text.extended_tokenizer import ExtendedTokenizer
 from llm_core.text.hidden_places import GAP, MASK
 from llm_core.text.subword_training import train_bpe, train_unigram, train_wordpiece
 from llm_core.text.tokenizers import CharacterTokenizer
+from llm_core.text.vocabulary import model_vocabulary
 from tests.generation.families import CONTEXT, FAMILIES, TEXT, open_family
 
 LETTERS = CharacterTokenizer("".join(sorted(set(TEXT))))
@@ -262,3 +264,13 @@ def test_marks_of_a_tokenizer_that_has_them_are_taken(tmp_path: Path) -> None:
     assert source_tokens(model, "the")[-1] == 1 and gap_numbers(model) == {}
     with pytest.raises(UserError, match=r"likely or not for a source.*--prompt SOURCE"):
         model.text_model()
+
+
+def test_a_tokenizer_with_too_few_marks_says_how_many_there_are() -> None:
+    size = LETTERS.vocabulary_size
+    marked = ExtendedTokenizer(LETTERS, {size + 2 - gap: f"<extra_id_{gap}>" for gap in range(3)}, size + 3)
+    with pytest.raises(UserError, match="fewer marks of gaps") as raised:
+        model_vocabulary(marked, SpanCorruptionConfig(num_sentinels=4))
+    assert (raised.value.limit, raised.value.remedy) == ("at most 3", "Set objective.num_sentinels to 3")
+    enough = model_vocabulary(marked, SpanCorruptionConfig(num_sentinels=3))
+    assert (enough.first_mark, enough.num_marks) == (size + 2, 3)

@@ -21,7 +21,7 @@ from llm_core.objectives.sequence_to_sequence import (
     decoder_inputs,
     pad_pairs,
 )
-from llm_core.objectives.span_corruption import SpanVocabulary, corrupt, span_lengths_for_source
+from llm_core.objectives.span_corruption import SpanVocabulary, corrupt, span_lengths
 from tests.models.encoder_decoder_references import FORMS, V, forms, ours, t5, t5_gradients
 
 START, END = 0, 1
@@ -128,7 +128,7 @@ def test_span_corruption_costs_what_t5_says(form: str) -> None:
     model, config = ours(form), SpanCorruptionConfig(num_sentinels=8)
     theirs = t5(model)
     theirs.config.decoder_start_token_id = theirs.config.pad_token_id = START
-    lengths = span_lengths_for_source(50, config)
+    lengths = span_lengths(55, config)
     texts = np.random.default_rng(0).integers(2, V - 8, size=(3, lengths.text))
     source_BS, targets_BT = corrupt(texts, config, SpanVocabulary(V, END), np.random.default_rng(1))
     loss_sum, count, _ = SequenceToSequenceStep(model)(

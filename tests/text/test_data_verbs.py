@@ -26,7 +26,7 @@ def test_a_file_is_added_listed_and_known_again(
     path.write_text(TEXT, encoding="utf-8")
     assert run(workspace, "add", str(path), "--json") == 0
     first = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (first["name"], first["characters"], first["existing"], first["warning"]) == ("book", len(TEXT), False, None)
+    assert (first["name"], first["characters"], first["existing"], first["warnings"]) == ("book", len(TEXT), False, [])
     assert run(workspace, "add", str(path), "--json") == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["existing"] is True
     assert run(workspace, "list", "--json") == 0
@@ -55,7 +55,7 @@ def test_a_text_shorter_than_the_usual_window_is_said_with_what_would_fit(
     said = capsys.readouterr().out
     assert "too short for one window of 128 tokens" in said and "a context of at most 39" in said
     assert run(workspace, "add", str(path), "--name", "other", "--json") == 0
-    warning = json.loads(capsys.readouterr().out.splitlines()[-1])["warning"]
+    (warning,) = json.loads(capsys.readouterr().out.splitlines()[-1])["warnings"]
     assert warning["value"] == "40 characters"
 
 

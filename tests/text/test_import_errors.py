@@ -17,6 +17,7 @@ import pytest
 from pyarrow import parquet
 
 from llm_core.config.errors import NameTaken, NotFound, UserError
+from llm_core.text import hub
 from llm_core.text.cleaning import CleaningOptions
 from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.library import import_corpus, list_datasets
@@ -226,3 +227,13 @@ def test_the_same_bytes_again_are_the_old_text_and_others_are_refused(workspace:
     with pytest.raises(NameTaken):
         import_corpus(workspace, path, ImportOptions(name="python-reference"))
     assert import_corpus(workspace, path, ImportOptions(name="other")).id != first.id
+
+
+def test_a_cell_without_a_value_is_an_empty_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first row decides which columns hold text, and may itself lack one."""
+    rows = [{"text": None, "stars": 5}, {"text": "good", "stars": 4}, {"text": 7, "stars": 3}]
+    monkeypatch.setattr(hub, "_open", lambda *_: iter(rows))
+    texts = hub.read_hub("owner/name", "")
+    assert [next(texts), next(texts)] == ["", "good"]
+    with pytest.raises(UserError, match="Row 3 of owner/name holds no text in “text”"):
+        next(texts)

@@ -33,7 +33,7 @@ from llm_core.text.pair_batches import PairBatches, TokenPairs, require_pairs
 from llm_core.text.pair_preview import read_pairs
 from llm_core.text.pairs import PAIR_SEPARATOR, PairText, join_pair, row_document, split_pair
 from llm_core.text.split_preview import first_documents
-from llm_core.text.splits import short_for_context, split_parts
+from llm_core.text.splits import split_concerns, split_parts
 from llm_core.text.statistics import StatisticsBuilder
 from llm_core.text.synthetic import reversal_pairs
 from llm_core.text.table_columns import first_rows
@@ -313,7 +313,7 @@ def test_pairs_need_no_window_and_a_text_without_pairs_is_refused_as_such(worksp
     path = tmp_path / "a.jsonl"
     write_pairs(path, [PairText("a", "b"), PairText("c", "d"), PairText("e", "f")])
     import_corpus(workspace, path, AS_PAIRS)
-    assert short_for_context(split_of(workspace, "a", 0.1), 128) is None
+    assert split_concerns(split_of(workspace, "a", 0.1), 0.1, 128) == []
     config = DataConfig(dataset="a", context_length=128)
     assert len(prepare_tokens(workspace, config).validation) == 4
     assert find_tokens(workspace, config) is not None

@@ -14,7 +14,7 @@ from llm_core.text.cleaning import DocumentPart
 from llm_core.text.corpus_file import write_corpus
 from llm_core.text.dataset_record import DatasetRecord, ImportOptions, read_record, write_record
 from llm_core.text.library import import_corpus, split_of
-from llm_core.text.splits import Split, plan_split, split_parts
+from llm_core.text.splits import Split, plan_split, split_concerns, split_parts
 from llm_core.text.statistics import StatisticsBuilder
 from llm_core.workspace.paths import Workspace
 
@@ -108,3 +108,15 @@ def test_the_split_of_a_text_in_the_workspace(workspace: Workspace, tmp_path: Pa
     split = split_of(workspace, "rows", 0.1)
     assert split.train_documents + split.validation_documents == 100
     assert 8 <= split.validation_documents <= 12
+
+
+def test_two_documents_of_which_the_large_one_is_kept_for_validation_are_said(tmp_path: Path) -> None:
+    """Content decides which of the two goes where, so that some such texts are split as asked for and others the wrong way round."""
+    found: dict[int, list[UserError]] = {}
+    for letters in ("ab", "cd", "ef", "gh", "ij", "kl", "mn", "op"):
+        record = store(tmp_path / letters, [letters[0] * 900, letters[1] * 100])
+        split = plan_split(tmp_path / letters, record, 0.1)
+        found[split.validation_characters] = split_concerns(split, 0.1, 20)
+    assert found[100] == []
+    (concern,) = found[900]
+    assert (concern.value, concern.limit) == ("90% of the characters", "10% asked for (data.validation_fraction)")

@@ -14,6 +14,7 @@ from llm_core.config.overrides import apply_overrides
 from llm_core.config.run import RunConfig
 from llm_core.text.tokenizers import CharacterTokenizer
 from llm_core.training.checkpoint_state import STATE_FILE, checkpoint_writers, restore_trainer
+from llm_core.training.execution import choose_execution
 from llm_core.training.trainer import Trainer
 from tests.training.support import plain_objective
 
@@ -85,3 +86,19 @@ def test_a_wish_for_a_missing_device_is_refused_at_the_start() -> None:
     with pytest.raises(UserError) as raised:
         Trainer(config, TOKENS, plain_objective(config))
     assert raised.value.value == "cuda" and "auto" in raised.value.remedy
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    config = apply_overrides(RunConfig(), ["hardware.device=cuda", "hardware.num_processes=2"])
+    with pytest.raises(UserError, match="Each process of a run needs a GPU of its own") as raised:
+        choose_execution(config, plain_objective(config), 100)
+    assert raised.value.limit == "1 for this run"
+
+
+def test_an_apple_gpu_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    config = apply_overrides(RunConfig(), ["hardware.device=mps", "hardware.num_processes=2"])
+    with pytest.raises(UserError, match="An Apple GPU serves one process"):
+        choose_execution(config, plain_objective(config), 100)
