@@ -62,6 +62,7 @@ OWN_NAMES = {
     "llm_core/backend/run_import.py: folder / name",
     "llm_core/text/folders.py: parent / f'{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}'",
     "llm_core/text/token_set.py: path / name",
+    "llm_core/web/ended_sessions.py: self.folder / session",  # 32 or 64 hexadecimal digits, signed by us
     "llm_core/web/run_curves.py: folder / f'{FILE_NAME}-wal'",
     "llm_core/workspace/adopted_runs.py: Path(parent) / name",
     "llm_core/workspace/metrics_read.py: Path(folder) / path.name",

@@ -8,6 +8,7 @@ of the Streamlit version that pyproject.toml pins; `tests/web/test_accounts.py` 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 
@@ -82,6 +83,8 @@ class StreamlitAccounts:
 
 
 def _account(payload: bytes | None) -> Account | None:
+    """The account that a cookie names. Its session is told by what was signed, not by the cookie as it was sent: the same signature has
+    several spellings, and another spelling must not open again what was signed out."""
     try:
         said = json.loads(payload or b"null")
     except ValueError:
@@ -91,4 +94,6 @@ def _account(payload: bytes | None) -> Account | None:
     if said.get("origin") != get_origin_from_redirect_uri():
         return None
     email = said.get("email")
-    return Account(email, said.get("email_verified") is True) if isinstance(email, str) else None
+    if not isinstance(email, str):
+        return None
+    return Account(email, said.get("email_verified") is True, hashlib.sha256(payload or b"").hexdigest())

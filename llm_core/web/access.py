@@ -2,11 +2,12 @@
 
 In this order: the socket must be one that may be open; the Host must be ours; a write and a WebSocket must come from our own
 pages; whoever has to sign in must have; and a viewer only reads. Pages check the role again at each action
-(`llm_core.ui.guards`), because a WebSocket outlives the request that opened it.
+(`llm_core.ui.guards`), because a WebSocket outlives the request that opened it; it is closed when its session has ended.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
 
@@ -28,6 +29,8 @@ OPEN_PATHS = frozenset({"/_stcore/health"})
 PROVIDER_PATHS = frozenset({"/auth/login", "/oauth2callback"})
 PROVIDER_SIGN_OUT = "/auth/logout"
 POLICY_VIOLATION = 1008
+# A page looks every two seconds whether its session has ended, and then shows that it has: for that its socket is left open so long.
+LEAVING_SECONDS = 10.0
 
 # Streamlit builds its pages with inline styles and loads component scripts from blob: addresses; what counts here is that
 # nothing connects, posts or embeds elsewhere, whatever text a model writes into a page.
@@ -58,9 +61,10 @@ SECURITY_HEADERS = {
 class AccessMiddleware:
     """Applies an `AccessPolicy` to every request and WebSocket of the app it wraps."""
 
-    def __init__(self, app: ASGIApp, policy: AccessPolicy) -> None:
+    def __init__(self, app: ASGIApp, policy: AccessPolicy, leaving_seconds: float = LEAVING_SECONDS) -> None:
         self._app = app
         self._policy = policy
+        self._leaving_seconds = leaving_seconds
         self._sign_in = SignIn(policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,7 +74,7 @@ class AccessMiddleware:
                 await receive()
                 await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "Not allowed"})
                 return
-            await self._app(scope, receive, send)
+            await self._while_signed_in(scope, receive, send)
         elif scope["type"] == "http":
             guarded_send = _with_security_headers(send)
             response = await self._answer(Request(scope, receive))
@@ -88,6 +92,27 @@ class AccessMiddleware:
             or (origin is not None and not _is_same_origin(origin, headers))
             or self._policy.role_of(_cookies(headers)) is None
         )
+
+    async def _while_signed_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An open WebSocket, as long as the cookies of its handshake count. The page notices first and says so; whoever holds the
+        socket without a page hears nothing more after a while, and the socket is closed."""
+        cookies = _cookies(Headers(scope=scope))
+        ended_at: float | None = None
+        is_over = False
+
+        async def receive_while_signed_in() -> Message:
+            nonlocal ended_at, is_over
+            message = await receive()
+            if message["type"] == "websocket.receive" and self._policy.role_of(cookies) is None:
+                now = time.monotonic()
+                ended_at = now if ended_at is None else ended_at
+                is_over = now - ended_at >= self._leaving_seconds
+                return {"type": "websocket.disconnect", "code": POLICY_VIOLATION} if is_over else message
+            return message
+
+        await self._app(scope, receive_while_signed_in, send)
+        if is_over:
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "Signed out"})
 
     async def _answer(self, request: Request) -> Response | None:
         """The refusal or sign-in page that this request gets; None when it may pass."""

@@ -19,9 +19,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llm_core.config.errors import Refused, UserError
-from llm_core.web.accounts import TRAINERS_VARIABLE, VIEWERS_VARIABLE, Accounts, AllowList
+from llm_core.web.accounts import TRAINERS_VARIABLE, VIEWERS_VARIABLE, Account, Accounts, AllowList
+from llm_core.web.ended_sessions import EndedSessions
 from llm_core.web.roles import TRAINER, VIEWER
-from llm_core.web.signing import Session, fingerprint, load_signing_key, same_text, sign, verify
+from llm_core.web.signing import Session, fingerprint, load_signing_key, new_session_id, same_text, sign, verify
 from llm_core.workspace.paths import Workspace
 
 SESSION_SECONDS = 7 * 24 * 3600
@@ -43,6 +44,8 @@ class AccessPolicy:
     key: bytes = field(default=b"", repr=False)
     allowed: AllowList = field(default_factory=AllowList)
     accounts: Accounts | None = field(default=None, repr=False)
+    ended: EndedSessions | None = None
+    """Sessions that were signed out; None only where nobody signs in."""
 
     @classmethod
     def from_environment(
@@ -75,7 +78,9 @@ class AccessPolicy:
         passwords = {role: text for role, text in given.items() if text}
         own_name = socket.gethostname().lower()
         hosts = {_checked_name(name) for name in names} | {own_name, f"{own_name.partition('.')[0]}.local"}
-        return cls(passwords, frozenset(hosts), load_signing_key(workspace.signing_key), allowed, accounts)
+        ended = EndedSessions(workspace.ended_sessions, SESSION_SECONDS)
+        ended.check()
+        return cls(passwords, frozenset(hosts), load_signing_key(workspace.signing_key), allowed, accounts, ended)
 
     @property
     def asks(self) -> bool:
@@ -99,17 +104,43 @@ class AccessPolicy:
 
     def cookie_value(self, role: str, now: float) -> str:
         """The signed cookie of someone who signs in now (seconds since the epoch)."""
-        return sign(self.key, Session(role, int(now) + SESSION_SECONDS), self.passwords[role])
+        return sign(self.key, Session(role, int(now) + SESSION_SECONDS, new_session_id()), self.passwords[role])
 
     def role_of(self, cookies: Mapping[str, str], now: float | None = None) -> str | None:
         """The role that the cookies prove; None when they prove none. Everyone is a trainer while nobody is asked."""
         if not self.asks:
             return TRAINER
+        session = self._session_of(cookies, now)
+        return self.allowed.role_of(self.account_of(cookies)) if session is None else session.role
+
+    def account_of(self, cookies: Mapping[str, str]) -> Account | None:
+        """The account that the cookies prove, listed or not, as long as its session was not ended."""
+        account = None if self.accounts is None else self.accounts.account_of(cookies)
+        return None if account is None or self._is_ended(account.session) else account
+
+    def end_sessions(self, cookies: Mapping[str, str], now: float | None = None) -> None:
+        """Have the sessions of these cookies count no longer: in every tab, and wherever a copy of the cookies lies.
+
+        Those of strangers are left alone: they open nothing, and whoever is not let in shall leave nothing on the disk.
+
+        Raises:
+            OSError: it cannot be written down, so the sessions go on.
+        """
+        now = time.time() if now is None else now
+        session, account = self._session_of(cookies, now), self.account_of(cookies)
+        if self.ended is not None and session is not None:
+            self.ended.add(session.id, now)
+        if self.ended is not None and account is not None and self.allowed.role_of(account):
+            self.ended.add(account.session, now)
+
+    def _session_of(self, cookies: Mapping[str, str], now: float | None) -> Session | None:
+        """The session of a password that the cookies prove, as long as it was not ended."""
         token = cookies.get(self.cookie_name, "")
         session = verify(self.key, token, self.passwords, time.time() if now is None else now)
-        if session is not None:
-            return session.role
-        return None if self.accounts is None else self.allowed.role_of(self.accounts.account_of(cookies))
+        return None if session is None or self._is_ended(session.id) else session
+
+    def _is_ended(self, session: str) -> bool:
+        return self.ended is None or self.ended.holds(session)
 
     def allows_host(self, header: str | None) -> bool:
         """Whether a Host header names this server; a foreign name that was made to point here (DNS rebinding) does not.

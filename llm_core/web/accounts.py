@@ -30,6 +30,8 @@ class Account:
     email: str
     is_verified: bool
     """Whether the provider says that the address is theirs. Without that anybody may have claimed it."""
+    session: str
+    """A digest of what the provider said at this one sign-in, which holds a nonce of its own: 64 hexadecimal digits."""
 
 
 class Accounts(Protocol):

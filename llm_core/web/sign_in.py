@@ -1,6 +1,6 @@
 """The sign-in and sign-out pages: plain HTML without script, so that nothing of the dashboard loads before it may.
 
-Not here: which requests need a session (`access.py`), what a session is (`signing.py`).
+Not here: which requests need a session (`access.py`), what a session is (`signing.py`), which were ended (`ended_sessions.py`).
 """
 
 from __future__ import annotations
@@ -90,8 +90,7 @@ class SignIn:
 
     def _stranger(self, request: Request) -> str:
         """What somebody is told who has an account that may not come in."""
-        accounts = self._policy.accounts
-        account = accounts.account_of(request.cookies) if accounts and self._policy.takes_accounts else None
+        account = self._policy.account_of(request.cookies) if self._policy.takes_accounts else None
         if account is None or self._policy.allowed.role_of(account):
             return ""
         if not account.is_verified:
@@ -137,7 +136,12 @@ class SignIn:
         if request.method != "POST":
             # A link alone must not end a session: any page could hold one.
             return _page(_SIGN_OUT_FORM)
-        response = RedirectResponse(SIGN_IN, 303)
+        response: Response = RedirectResponse(SIGN_IN, 303)
+        try:
+            self._policy.end_sessions(request.cookies)
+        except OSError as error:
+            _log.error("A session could not be ended: %s", error)
+            response = _page(_SIGNED_OUT_HERE_ALONE, 500)
         accounts = self._policy.accounts
         for name in [self._policy.cookie_name, *(accounts.cookie_names(request.cookies) if accounts else ())]:
             response.delete_cookie(name, httponly=True, samesite="lax")
@@ -203,6 +207,12 @@ def _password_form(address: str) -> str:
 _SIGN_OUT_FORM = (
     f'<form method="post" action="{SIGN_OUT}"><p>Runs go on while you are away.</p>'
     '<button type="submit">Sign out</button></form><p><a href="/">Back</a></p>'
+)
+
+_SIGNED_OUT_HERE_ALONE = (
+    '<p role="alert" class="problem">This browser is signed out, but the server could not write it down: other tabs and copies of the '
+    "cookie stay signed in for up to a week. Ask whoever started the server to make room on its disk, or to change the password.</p>"
+    f'<p><a href="{SIGN_IN}">Sign in</a></p>'
 )
 
 _PAGE = """<!doctype html>

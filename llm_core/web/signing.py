@@ -1,7 +1,9 @@
 """Signed sign-in tokens: what the cookie says, and the secret in the workspace that makes it hard to forge.
 
-A token names a role and the moment it ends, and carries an HMAC over both, keyed by the workspace's secret and the password
-that was given, so that a changed password ends every session. Not here: who may do what (`access.py`).
+A token names a role, the moment it ends and the sign-in it belongs to, and carries an HMAC over all three, keyed by the workspace's secret
+and the password that was given, so that a changed password ends every session. Tokens of the first version named no sign-in, so that no
+signing out could end them; they are refused, which costs one sign-in. Not here: who may do what (`access.py`), which sessions were ended
+(`ended_sessions.py`).
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import stat
 from dataclasses import dataclass
@@ -17,7 +20,10 @@ from pathlib import Path
 from llm_core.config.errors import UserError
 
 KEY_BYTES = 32
-VERSION = "1"
+VERSION = "2"
+SESSION_BYTES = 16
+
+_SESSION = re.compile(rf"[0-9a-f]{{{2 * SESSION_BYTES}}}")
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,8 @@ class Session:
 
     role: str
     expires_at: int
+    id: str
+    """Of this one sign-in, drawn by `new_session_id`."""
 
 
 def load_signing_key(path: Path) -> bytes:
@@ -64,9 +72,14 @@ def _create(path: Path) -> None:
         temporary.unlink()
 
 
+def new_session_id() -> str:
+    """An id that nobody else has and nobody can guess."""
+    return secrets.token_hex(SESSION_BYTES)
+
+
 def sign(key: bytes, session: Session, password: str) -> str:
     """The cookie's value for a session that was opened with this password."""
-    payload = f"{VERSION}.{session.role}.{session.expires_at}"
+    payload = f"{VERSION}.{session.role}.{session.expires_at}.{session.id}"
     return f"{payload}.{_signature(key, payload, password)}"
 
 
@@ -79,17 +92,17 @@ def verify(key: bytes, token: str, passwords: dict[str, str], now: float) -> Ses
     """
     payload, _, signature = token.rpartition(".")
     parts = payload.split(".")
-    if len(parts) != 3 or parts[0] != VERSION or not (parts[2].isascii() and parts[2].isdigit()):
+    if len(parts) != 4 or parts[0] != VERSION or not (parts[2].isascii() and parts[2].isdigit()):
         return None
-    role, expires_at = parts[1], int(parts[2][:20])
+    role, expires_at, session_id = parts[1], int(parts[2][:20]), parts[3]
     password = passwords.get(role)
-    if password is None:
+    if password is None or not _SESSION.fullmatch(session_id):
         return None
     # Compared as bytes: compare_digest refuses text that is not ASCII, and a cookie may hold anything.
     expected = _signature(key, payload, password).encode()
     if not hmac.compare_digest(expected, signature.encode("utf-8", "surrogateescape")) or now >= expires_at:
         return None
-    return Session(role, expires_at)
+    return Session(role, expires_at, session_id)
 
 
 def same_text(given: str, expected: str) -> bool:

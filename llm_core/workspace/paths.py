@@ -89,6 +89,11 @@ class Workspace:
         """The secret that signs the sign-in cookie, mode 0600."""
         return self.root / "signing.key"
 
+    @property
+    def ended_sessions(self) -> Path:
+        """One empty file for each sign-in that was signed out before its time."""
+        return self.root / "ended-sessions"
+
 
 def open_workspace(root: str | os.PathLike[str] | None = None, create: bool = True) -> Workspace:
     """The workspace at `root`, else at $GLASSBOX_HOME, else `workspace/` of the checkout, else ~/glassbox.

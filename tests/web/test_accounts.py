@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import string
 import subprocess
 import sys
 import time
@@ -35,13 +36,17 @@ LISTS = {
 }
 
 
+def account(address: str, *, is_verified: bool = True) -> Account:
+    return Account(address, is_verified, "0" * 64)
+
+
 def test_only_listed_and_verified_addresses_come_in() -> None:
     allowed = AllowList.from_environment(LISTS)
     trainers, viewers = ("ada@example.org", "ADA@Example.ORG", "both@example.org"), ("bob@example.org",)
     roles = dict.fromkeys(trainers, "trainer") | dict.fromkeys(viewers, "viewer")
     for address, role in roles.items():
-        assert allowed.role_of(Account(address, is_verified=True)) == role
-        assert allowed.role_of(Account(address, is_verified=False)) is None
+        assert allowed.role_of(account(address)) == role
+        assert allowed.role_of(account(address, is_verified=False)) is None
     for stranger in (
         "eve@example.org",
         "",
@@ -50,9 +55,9 @@ def test_only_listed_and_verified_addresses_come_in() -> None:
         "ad\u0430@example.org",
         "\u212aate@x.org",
     ):
-        assert allowed.role_of(Account(stranger, is_verified=True)) is None
+        assert allowed.role_of(account(stranger)) is None
     assert (
-        AllowList.from_environment({"GLASSBOX_TRAINER_EMAILS": "kate@x.org"}).role_of(Account("\u212aate@x.org", True))
+        AllowList.from_environment({"GLASSBOX_TRAINER_EMAILS": "kate@x.org"}).role_of(account("\u212aate@x.org"))
         is None
     )
     assert allowed.role_of(None) is None and "ada" not in repr(allowed)
@@ -120,6 +125,17 @@ def test_a_cookie_counts_when_all_of_it_is_right(
     monkeypatch.setattr(time, "time", lambda: now + SESSION_SECONDS + 5)
     assert policy.role_of(good) is None, "a week later"
     monkeypatch.undo()
+
+
+def test_another_spelling_of_a_cookie_is_the_same_session(auth: dict[str, str]) -> None:
+    """Else one letter changed would open again what was signed out."""
+    accounts = StreamlitAccounts()
+    value = cookie(nonce="n")["_streamlit_user"]
+    letters = string.ascii_letters + string.digits + "-_"
+    proved = [accounts.account_of({"_streamlit_user": value[:-1] + letter}) for letter in letters]
+    found = [account for account in proved if account is not None]
+    assert len(found) > 1 and len(set(found)) == 1, "the last letter has bits to spare"
+    assert accounts.account_of(cookie(nonce="m")) not in (None, found[0])
 
 
 def test_a_provider_that_is_not_safe_does_not_start(auth: dict[str, str]) -> None:
@@ -206,8 +222,12 @@ def test_a_listed_account_comes_in_and_another_sees_nothing(tmp_path: Path) -> N
                 if status == 200:
                     assert browser.get("/auth/logout", headers=HTML).url.path == "/sign-out"
                     look_around(browser, 200)
-                    browser.post("/sign-out")
-                    look_around(browser, 401)
+                    cookies = dict(browser.cookies)
+                    with httpx2.Client(base_url=here, follow_redirects=True, cookies=cookies) as copy:
+                        look_around(copy, 200)
+                        browser.post("/sign-out")
+                        look_around(browser, 401)
+                        look_around(copy, 401)
     finally:
         server.terminate()
         server.wait(20)
