@@ -20,6 +20,7 @@ from llm_core.models.huggingface.download import HUB_NAME
 from llm_core.models.huggingface.families import ExchangedConfig, family_of
 from llm_core.text.folders import remove_folder
 from llm_core.text.import_roots import resolve_import_path
+from llm_core.text.uploads import check_upload
 from llm_core.workspace.checkpoints import find_checkpoint
 from llm_core.workspace.job_record import FINISHED, JobRecord
 from llm_core.workspace.paths import Workspace, safe_join
@@ -77,9 +78,10 @@ def import_run_zip(
     """Queue the bringing in of a run that was written as a zip elsewhere; the file is kept until the job has read it.
 
     Raises:
-        UserError, NameTaken: a name that cannot be given.
+        UserError, NameTaken: a name that cannot be given, or the file is over 200 MB.
     """
     check_free(workspace, name)
+    check_upload(stream, "Bring it in with `glassbox import run` on the machine where Glassbox runs")
     job_name = name or _job_name(Path(file_name).stem)
     return submit_with_file(workspace, "import", job_name, file_name, stream, {"is_run": True, "name": name}, once=once)
 

@@ -14,7 +14,6 @@ from typing import Any, BinaryIO
 
 from llm_core.backend.jobs import submit_job, submit_with_file
 from llm_core.config.errors import Refused, UserError
-from llm_core.quantities import size
 from llm_core.text.builtin import builtin_corpus
 from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.import_roots import check_import_path
@@ -23,12 +22,14 @@ from llm_core.text.sources import check_pair_options
 from llm_core.text.tokenizer_interface import refuse_surrogates
 from llm_core.text.tokenizer_library import default_name, delete_tokenizer, find_tokenizer, free_tokenizer_name
 from llm_core.text.tokenizer_names import TokenizerKind, check_size
+from llm_core.text.uploads import check_upload
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.paths import Workspace, check_name
 from llm_core.workspace.registry import Registry
 
 PASTED = "pasted text.txt"
-LARGEST_UPLOAD_BYTES = 200_000_000
+# The largest in use have about 30 MB; it is read whole, and a text is no tokenizer.
+LARGEST_TOKENIZER_BYTES = 64_000_000
 
 
 def import_upload(
@@ -40,15 +41,7 @@ def import_upload(
         UserError: the text's or the file's name cannot be a name, or the file is over 200 MB.
     """
     _check_options(name, options)
-    size_bytes = stream.seek(0, io.SEEK_END)
-    stream.seek(0)
-    if size_bytes > LARGEST_UPLOAD_BYTES:
-        raise UserError(
-            "The file is too large to upload",
-            value=size(size_bytes),
-            limit=size(LARGEST_UPLOAD_BYTES),
-            remedy="Give its path, or import it with `glassbox data add`",
-        )
+    check_upload(stream, "Give its path, or import it with `glassbox data add`")
     return submit_with_file(
         workspace, "import", _job_name(options.name or name), name, stream, _options(options), once=once
     )
@@ -112,7 +105,8 @@ def train_tokenizer_job(
 def import_tokenizer_upload(
     workspace: Workspace, file_name: str, stream: BinaryIO, name: str, *, once: str | None = None
 ) -> JobRecord:
-    """Queue the loading of an uploaded tokenizer.json."""
+    """Queue the loading of an uploaded tokenizer.json. NameTaken or UserError for a name or size that cannot be."""
+    check_upload(stream, "Choose the tokenizer.json of a model, or give its path", LARGEST_TOKENIZER_BYTES)
     wish = name or Path(file_name).stem
     free_tokenizer_name(workspace, wish)
     return submit_with_file(workspace, "tokenizer", _job_name(wish), file_name, stream, {"name": wish}, once=once)

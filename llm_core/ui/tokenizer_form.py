@@ -102,7 +102,9 @@ def _submit_training(workspace: Workspace, dataset: str, kind: TokenizerKind, vo
 
 def _load(workspace: Workspace, number: int) -> None:
     file = st.file_uploader(
-        "The tokenizer.json of a model: BPE, WordPiece, Unigram or word level", key=f"tokenizer-file-{number}"
+        "The tokenizer.json of a model: BPE, WordPiece, Unigram or word level",
+        key=f"tokenizer-file-{number}",
+        max_upload_size=text_jobs.LARGEST_TOKENIZER_BYTES // 1_000_000,
     )
     roots = page_roots()
     typed = ""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from llm_core.text.uploads import LARGEST_UPLOAD_BYTES
 from llm_core.workspace.metrics import MetricsWriter
 from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.process_identity import this_process
@@ -159,3 +160,17 @@ def test_the_server_is_closed_and_quiet_by_default() -> None:
     assert "enableAgentApi" not in config["server"] and "enableStaticServing" not in config["server"]
     assert {"light", "dark"} <= set(config["theme"]), "both, so that the toggle stays"
     assert not any("http" in str(value) for value in config["theme"].values()), "no font is fetched"
+
+
+def test_every_uploader_has_a_limit() -> None:
+    """Streamlit holds a file in memory; its limit binds all uploaders while a file arrives, the smaller ones are asked at the click."""
+    config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    assert config["server"]["maxUploadSize"] * 1_000_000 == LARGEST_UPLOAD_BYTES
+    found = 0
+    for path in [*PAGES.glob("*.py"), *(ROOT / "llm_core" / "ui").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("file_uploader"):
+                has_own = any(keyword.arg == "max_upload_size" for keyword in node.keywords)
+                assert has_own or "up to 200 MB" in ast.unparse(node.args[0]), f"{path.name}: say how much it takes"
+                found += 1
+    assert found == 4

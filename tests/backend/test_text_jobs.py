@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
-from llm_core.backend.text_jobs import delete_kept_tokenizer, delete_text
+from llm_core.backend.exchange_jobs import import_run_zip
+from llm_core.backend.text_jobs import (
+    LARGEST_TOKENIZER_BYTES,
+    delete_kept_tokenizer,
+    delete_text,
+    import_tokenizer_upload,
+    import_upload,
+)
 from llm_core.backend.worker import run_in_foreground
-from llm_core.config.errors import Refused
+from llm_core.config.errors import Refused, UserError
 from llm_core.config.timing import Timing
 from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.library import find_dataset
 from llm_core.text.tokenizer_library import list_tokenizers, train_tokenizer
-from llm_core.text.uploads import keep_upload
+from llm_core.text.uploads import LARGEST_UPLOAD_BYTES, keep_upload
 from llm_core.workspace.job_progress import request_cancel
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.paths import Workspace
@@ -59,6 +66,26 @@ def test_a_copy_is_gone_however_the_import_ended(workspace: Workspace, content: 
 def test_a_copy_that_is_gone_is_said(workspace: Workspace) -> None:
     job = do(workspace, "import", {"upload": "1-nothing", **OPTIONS})
     assert (job.state, job.remedy) == ("failed", "Upload it again")
+
+
+UPLOADS: dict[str, tuple[int, Callable[[Workspace, BinaryIO], object]]] = {
+    "text": (LARGEST_UPLOAD_BYTES, lambda where, file: import_upload(where, "book.txt", file, ImportOptions())),
+    "tokenizer": (LARGEST_TOKENIZER_BYTES, lambda where, file: import_tokenizer_upload(where, "a.json", file, "")),
+    "run": (LARGEST_UPLOAD_BYTES, lambda where, file: import_run_zip(where, "run.zip", file)),
+}
+
+
+@pytest.mark.parametrize("kind", UPLOADS)
+def test_what_is_too_large_is_refused_at_the_click(workspace: Workspace, tmp_path: Path, kind: str) -> None:
+    """Also where the browser did not look: its limit is a courtesy."""
+    largest_bytes, submit = UPLOADS[kind]
+    with (tmp_path / "large").open("w+b") as file:
+        file.truncate(largest_bytes + 1)
+        with pytest.raises(UserError, match="too large to upload"):
+            submit(workspace, file)
+    assert not (workspace.root / "uploads").exists() or uploads(workspace) == []
+    with Registry(workspace) as registry:
+        assert [job.name for job in registry.jobs() if not job.is_final] == []
 
 
 @pytest.mark.parametrize("kind", ["import", "tokenizer"])
