@@ -142,6 +142,21 @@ def test_nothing_of_a_request_comes_back_as_markup(serve: Callable[[dict[str, st
                     assert EVIL not in str(response.headers)
 
 
+def test_a_fault_of_a_route_shows_nothing_of_it(
+    serve: Callable[[dict[str, str]], TestClient], live_run: Callable[[str], LiveRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = live_run("faults")
+    browser = serve({})
+
+    def fails(*_: object) -> None:
+        raise RuntimeError(f"a secret in {__file__}")
+
+    monkeypatch.setattr("llm_core.web.api.run_folder", fails)
+    response = browser.get(f"/api/runs/{run.record.id}/heartbeat")
+    assert response.status_code == 500
+    assert response.text == "Internal Server Error" and "secret" not in str(response.headers)
+
+
 def test_a_body_without_end_is_cut_and_many_fields_are_refused(
     serve: Callable[[dict[str, str]], TestClient],
 ) -> None:
