@@ -25,7 +25,7 @@ from llm_core.models.counting import (
     training_memory,
 )
 from llm_core.objectives.row_shape import row_shape
-from llm_core.training.budget import steps_of_budget
+from llm_core.training.budget import steps_of_budget, tokens_to_count
 from llm_core.workspace.json_files import read_json, write_json
 from llm_core.workspace.paths import Workspace
 
@@ -78,6 +78,8 @@ def estimate_run(workspace: Workspace, config: RunConfig) -> Estimate:
     train_tokens = None if length is None else length.tokens
     row = row_shape(config)
     bounding = bounding_tokens(length)
+    if isinstance(config.model, NgramConfig):
+        bounding = tokens_to_count(config.training, bounding)
     parameters = count_parameters(config.model, vocabulary_size, context, train_tokens=bounding)
     flops = training_flops_per_token(config.model, vocabulary_size, context, row=row)
     pace = (

@@ -22,6 +22,7 @@ from llm_core.models.loading import WEIGHTS_FILE
 from llm_core.models.ngram import NgramModel
 from llm_core.models.ngram_files import save_ngrams
 from llm_core.text.token_set import TokenSet
+from llm_core.training.budget import tokens_to_count
 from llm_core.training.checkpoint_state import CONFIG_FILE, STATE_FILE, TOKENIZER_FILE, void
 from llm_core.training.counting import CountedOrder, count_order
 from llm_core.training.loop import TrainResult
@@ -52,6 +53,7 @@ def count_run(
     known = segments(folder)
     if known:
         writer.begin_segment(known[-1].id, -1)
+    train = tokens.train[: tokens_to_count(config.training, len(tokens.train))]
     end_of_text = tokens.tokenizer.end_of_text_id if tokens.meta.documents > 1 else None
     seconds = 0.0
     counted: CountedOrder | None = None
@@ -63,9 +65,9 @@ def count_run(
                 raise Cancelled
 
         look()
-        counted = count_order(tokens.train, tokens.validation, tokens.tokenizer, step, end_of_text, look)
+        counted = count_order(train, tokens.validation, tokens.tokenizer, step, end_of_text, look)
         seconds += counted.seconds
-        _record(writer, step, len(tokens.train), seconds, counted)
+        _record(writer, step, len(train), seconds, counted)
         progress.values = {
             "parameters": counted.model.num_ngrams,
             "step": step,
@@ -80,7 +82,7 @@ def count_run(
     write_checkpoint(
         folder,
         order,
-        _writers(config, counted.model, tokens),
+        _writers(config, counted.model, tokens, len(train)),
         kind="weights",
         lease_token=lease_token,
         extra={"val_loss": counted.validation.loss},
@@ -89,14 +91,16 @@ def count_run(
     writer.commit()
     summary = {
         "steps": order,
+        "tokens": len(train),
         "train_loss": counted.train.loss,
         "val_loss": counted.validation.loss,
         "bits_per_byte": counted.validation.bits_per_byte,
-        "tokens_per_second": len(tokens.train) / max(counted.seconds, 1e-9),
+        "tokens_per_second": len(train) / max(counted.seconds, 1e-9),
         "seconds": seconds,
         "parameters": counted.model.num_ngrams,
     }
-    return TrainResult("finished", "Every order is counted.", "", counted.train.loss), summary
+    part = "" if len(train) == len(tokens.train) else f" on the first {len(train):,} of {len(tokens.train):,} tokens"
+    return TrainResult("finished", f"Every order is counted{part}.", "", counted.train.loss), summary
 
 
 def _record(writer: MetricsWriter, step: int, tokens: int, seconds: float, counted: CountedOrder) -> None:
@@ -134,11 +138,13 @@ def _note_fallbacks(writer: MetricsWriter, model: NgramModel) -> None:
         )
 
 
-def _writers(config: RunConfig, model: NgramModel, tokens: TokenSet) -> dict[str, Callable[[Path], None]]:
+def _writers(
+    config: RunConfig, model: NgramModel, tokens: TokenSet, num_counted: int
+) -> dict[str, Callable[[Path], None]]:
     def write_text(text: str) -> Callable[[Path], None]:
         return lambda path: void(path.write_text(text, encoding="utf-8"))
 
-    state = {"step": model.order, "tokens": len(tokens.train), "num_ngrams": model.num_ngrams}
+    state = {"step": model.order, "tokens": num_counted, "num_ngrams": model.num_ngrams}
     return {
         WEIGHTS_FILE: lambda path: save_ngrams(model, path),
         STATE_FILE: write_text(json.dumps(state, indent=1)),

@@ -116,7 +116,7 @@ class TrainingConfig(Settings):
     max_tokens: int | None = setting(
         None,
         label="Tokens",
-        help="The run ends after reading this many tokens.",
+        help="The run ends after reading this many tokens. An n-gram counts the first so many of the text.",
         unit="tokens",
         minimum=1,
         maximum=10**15,
@@ -124,7 +124,7 @@ class TrainingConfig(Settings):
     max_epochs: float | None = setting(
         None,
         label="Epochs",
-        help="The run ends after reading the text this many times.",
+        help="The run ends after reading the text this many times. An n-gram counts it once; below 1, only that share of it.",
         unit="epochs",
         minimum=0.000001,
         maximum=1e6,

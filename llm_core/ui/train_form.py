@@ -31,6 +31,8 @@ from llm_core.ui.train_draft import Draft, start_from_file, start_from_preset
 from llm_core.workspace.paths import Workspace
 
 _BUDGET = ("training.max_steps", "training.max_tokens", "training.max_epochs", "training.max_minutes")
+# What limits an n-gram, which has no steps and needs no time.
+_COUNTED_BUDGET = ("training.max_tokens", "training.max_epochs")
 _USUAL_BUDGET = {
     "training.max_steps": 2_000,
     "training.max_tokens": 3_000_000,
@@ -91,6 +93,10 @@ def train_form(workspace: Workspace, draft: Draft) -> tuple[dict[str, Any], Delt
         with st.container(border=True):
             st.subheader("Device")
             values |= _rows(draft, values, ("hardware.", "seed"), advanced)
+    else:
+        with st.container(border=True):
+            st.subheader("How much is counted")
+            values |= _counted_budget(draft, values)
     draft.values, draft.is_shown = values, True
     line.caption(literal(_where_it_stands(draft, values)))
     return values, curve_place
@@ -302,19 +308,35 @@ def _formula(title: str, formula: str, symbols: Sequence[tuple[str, str]]) -> No
 
 def _budget(draft: Draft, values: dict[str, Any]) -> dict[str, Any]:
     """When the run ends: one limit or several, the first one reached counting."""
-    rows = {row.path: row for row in describe_run() if row.path in _BUDGET}
-    chosen: Sequence[str] = st.segmented_control(
-        "The run ends after",
-        _BUDGET,
-        selection_mode="multi",
-        default=[path for path in _BUDGET if values[path] is not None],
-        format_func=lambda path: rows[path].label,
-        key=f"{draft.prefix}-budget",
-    )
-    if len(chosen) > 1:
+    limits = _limits(draft, values, "The run ends after", _BUDGET, "budget")
+    if sum(limit is not None for limit in limits.values()) > 1:
         st.caption("The first limit that is reached ends the run.")
-    limits: dict[str, Any] = dict.fromkeys(_BUDGET)
-    for path, place in zip([path for path in _BUDGET if path in chosen], st.columns(max(2, len(chosen))), strict=False):
+    return limits
+
+
+def _counted_budget(draft: Draft, values: dict[str, Any]) -> dict[str, Any]:
+    """How much of the text an n-gram counts; what was chosen for a network before holds for it too, so it is shown."""
+    limits = _limits(draft, values, "Count no more than", _COUNTED_BUDGET, "counted")
+    st.caption("From the beginning of the text; all of it where nothing is chosen.")
+    if all({**values, **limits}[path] is None for path in _BUDGET):
+        # Settings need an end of some kind. Counting does not look at steps.
+        limits["training.max_steps"] = _USUAL_BUDGET["training.max_steps"]
+    return limits
+
+
+def _limits(draft: Draft, values: dict[str, Any], question: str, paths: Sequence[str], name: str) -> dict[str, Any]:
+    """Which of these limits are set, and to what."""
+    rows = {row.path: row for row in describe_run() if row.path in paths}
+    chosen: Sequence[str] = st.segmented_control(
+        question,
+        paths,
+        selection_mode="multi",
+        default=[path for path in paths if values[path] is not None],
+        format_func=lambda path: rows[path].label,
+        key=f"{draft.prefix}-{name}",
+    )
+    limits: dict[str, Any] = dict.fromkeys(paths)
+    for path, place in zip([path for path in paths if path in chosen], st.columns(max(2, len(chosen))), strict=False):
         with place:
             first = values[path] if values[path] is not None else _USUAL_BUDGET[path]
             limits[path] = explained_widget(rows[path], first, key=f"{draft.prefix}-{path}")

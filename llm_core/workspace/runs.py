@@ -60,6 +60,8 @@ class RunSummary:
     seconds: float | None
     created_at: float
     ended_at: float | None
+    tokens: int | None = None
+    """Tokens read in training, those read again counted again; of an n-gram model those it counted."""
     progress: dict[str, Any] = field(default_factory=dict[str, Any])
     sparkline: list[float] = field(default_factory=list[float])
     size_bytes: int = 0
@@ -118,6 +120,7 @@ def summarise_run(workspace: Workspace, record: JobRecord) -> RunSummary:
         seconds=_first(result.get("seconds"), progress.get("seconds")),
         created_at=record.created_at,
         ended_at=record.ended_at,
+        tokens=_first(result.get("tokens"), progress.get("tokens")),
         progress=progress,
         sparkline=sparkline,
         size_bytes=folder_bytes(folder),

@@ -121,6 +121,18 @@ def test_a_run_needs_an_end(workspace: Workspace) -> None:
     assert (training.max_steps, training.max_minutes) == (None, 2.0)
 
 
+def test_a_limit_of_tokens_is_seen_where_an_n_gram_is_counted(workspace: Workspace) -> None:
+    app = open_train()
+    widget(app, "button_group", "-budget").set_value(["training.max_tokens"]).run()
+    widget(app, "number_input", "training.max_tokens").set_value(5_000).run()
+    widget(app, "button_group", "-kind").set_value("ngram").run()
+    assert not app.exception and "From the beginning of the text" in texts(app)
+    assert saved(app).training.max_tokens == 5_000
+    widget(app, "button_group", "-counted").set_value([]).run()
+    assert not app.exception and "the run has no end" not in texts(app)
+    assert saved(app).training.max_tokens is None
+
+
 def test_every_setting_is_in_the_advanced_form_with_its_sentence(workspace: Workspace) -> None:
     app = open_train()
     widget(app, "toggle", "train-advanced").set_value(True).run()

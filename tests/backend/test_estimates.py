@@ -85,6 +85,8 @@ def test_counting_is_estimated_and_never_probed(workspace: Workspace) -> None:
     assert estimate.parameters.is_upper_bound and estimate.tokens_per_parameter is None
     assert (estimate.steps, estimate.tokens) == (3, 3 * len(tokens.train))
     assert estimate.seconds_low < estimate.seconds < estimate.seconds_high
+    part = estimate_run(workspace, tiny("ngram", "model.order=3", "training.max_tokens=100"))
+    assert part.tokens == 300 and part.parameters.total < estimate.parameters.total and part.seconds < estimate.seconds
 
 
 def test_what_was_never_read_is_bounded_by_a_usual_length(tmp_path: Path) -> None:
