@@ -1,7 +1,9 @@
 """A race: the same text, the same tokenizer and the same budget for several kinds of model, queued together.
 
-Bits per byte compare them, so that only models whose loss is a code length can take part. Its runs share the group "race …", which
-stands in their settings. Not here: drawing them together (`pages/runs.py`), varying settings of one model (`sweeps.py`).
+Bits per byte compare them, so that only models whose loss is a code length can take part. A budget means the same text read: an n-gram
+model, which has no steps, counts as many tokens as the networks read. Only minutes are no limit to it, it is done long before.
+Its runs share the group "race …", which stands in their settings.
+Not here: drawing them together (`pages/runs.py`), varying settings of one model (`sweeps.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from llm_core.config.overrides import apply_overrides
 from llm_core.config.presets import find_preset, presets
 from llm_core.config.run import RunConfig
 from llm_core.config.schema import FAMILY_TITLES
+from llm_core.models.families import families
 from llm_core.text.library import find_dataset
 from llm_core.training.budget import tokens_per_step
 from llm_core.workspace.job_record import JobRecord
@@ -32,6 +35,9 @@ ENTRANTS = {
     "transformer": "pocket-gpt",
 }
 USUAL_ENTRANTS = ("ngram", "rnn", "gru", "lstm", "transformer")
+# What a step of every network reads where steps are the budget: the presets differ, and more text in a step would win the race. The
+# contexts of all presets divide it, so that it is whole rows of each.
+TOKENS_PER_STEP = 2_048
 _FEWEST_MEASUREMENTS = 10
 
 
@@ -44,21 +50,43 @@ class Budget:
     tokens: int | None = None
 
     def settings(self, config: RunConfig) -> list[str]:
-        """As assignments; a short run is measured oftener, so that there is a curve to see."""
+        """As assignments; a short run is measured oftener, so that there is a curve to see.
+
+        Raises:
+            UserError: not exactly one budget, or one that is less than a single step.
+        """
         given = {"max_minutes": self.minutes, "max_steps": self.steps, "max_tokens": self.tokens}
         named = {name: value for name, value in given.items() if value is not None}
         if len(named) != 1:
             raise UserError("A race needs one budget", remedy="Give minutes, steps or tokens")
+        is_counted = families()[config.model.kind].is_counted
+        if self.steps is not None and is_counted:
+            named = {"max_tokens": self.steps * TOKENS_PER_STEP}
         found = [f"training.{name}={named.get(name, 'none')}" for name in (*given, "max_epochs")]
-        steps = self.steps
-        if self.tokens is not None:
-            steps = self.tokens // tokens_per_step(config.training, config.data.context_length)
+        if self.steps is not None:
+            rows = max(1, TOKENS_PER_STEP // config.data.context_length)
+            found += [f"training.batch_size={rows}", "training.gradient_accumulation_steps=1"]
+        steps = None if is_counted else self._steps(config)
         if steps is not None:
             often = max(1, steps // _FEWEST_MEASUREMENTS)
             found.append(f"training.eval_interval={min(config.training.eval_interval, often)}")
             found.append(f"training.log_interval={min(config.training.log_interval, often)}")
             found.append(f"schedule.warmup_steps={min(config.schedule.warmup_steps, often)}")
         return found
+
+    def _steps(self, config: RunConfig) -> int | None:
+        """What the budget comes to for a network; None where time decides."""
+        if self.tokens is None:
+            return self.steps
+        per_step = tokens_per_step(config.training, config.data.context_length)
+        if self.tokens < per_step:
+            raise UserError(
+                f"A single step of this {FAMILY_TITLES[config.model.kind]} reads more than the budget",
+                value=f"{self.tokens:,} tokens",
+                limit=f"at least {per_step:,}",
+                remedy="Give more tokens",
+            )
+        return self.tokens // per_step
 
 
 def plan_race(

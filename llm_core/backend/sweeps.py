@@ -28,6 +28,8 @@ from llm_core.workspace.paths import Workspace
 
 MOST_RUNS = 200
 _DRAWS_PER_RUN = 100
+# So many combinations that cannot work are drawn anew: some for each run, together no more than a page can check while somebody waits.
+_REFUSED_PER_RUN, _MOST_REFUSED = 100, 2_000
 # Choosing one of these resets others, so they are set first.
 _FIRST = ("model.kind", "objective.kind")
 
@@ -99,24 +101,60 @@ def plan_grid(base: RunConfig, axes: Sequence[Axis]) -> list[RunConfig]:
     return [_config(base, axes, values) for values in chosen]
 
 
-def plan_random(base: RunConfig, axes: Sequence[Axis], count: int, *, random_seed: int = 0) -> list[RunConfig]:
+@dataclass(frozen=True)
+class Draw:
+    """What chance gave."""
+
+    runs: list[RunConfig]
+    refused: list[UserError]
+    """What is wrong with the combinations that came up and cannot work."""
+
+    @property
+    def passed_over(self) -> str:
+        """A sentence on combinations that cannot work, so that a slip among the values is seen; empty where there were none."""
+        if not self.refused:
+            return ""
+        some = "1 combination" if len(self.refused) == 1 else f"{len(self.refused):,} combinations"
+        return f"{some} that cannot work came up and got another one instead. {self.refused[0]}"
+
+
+def plan_random(base: RunConfig, axes: Sequence[Axis], count: int, *, random_seed: int = 0) -> Draw:
     """`count` different combinations drawn at random, the same ones for the same seed.
 
+    For one that cannot work, such as a width that its heads do not divide, another one is drawn.
+
     Raises:
-        UserError: there are not so many, they are too many, or a combination cannot work.
+        UserError: there are not so many that can work, or they are too many.
     """
     _check_axes(axes)
     _check_count(count)
     chance = random.Random(random_seed)
-    drawn: dict[tuple[str, ...], None] = {}
+    planned: dict[tuple[str, ...], RunConfig] = {}
+    refused: dict[tuple[str, ...], UserError] = {}
     for _ in range(_DRAWS_PER_RUN * count):
-        drawn[tuple(axis.draw(chance) for axis in axes)] = None
-        if len(drawn) == count:
-            return [_config(base, axes, values) for values in drawn]
-    raise UserError(
-        "There are too few combinations for so many runs",
+        values = tuple(axis.draw(chance) for axis in axes)
+        if values in planned or values in refused:
+            continue
+        try:
+            planned[values] = _config(base, axes, values)
+        except UserError as error:
+            refused[values] = error
+        if len(planned) == count:
+            return Draw(list(planned.values()), list(refused.values()))
+        if len(refused) == min(_MOST_REFUSED, _REFUSED_PER_RUN * count):
+            break
+    raise _too_few(count, len(planned), list(refused.values()))
+
+
+def _too_few(count: int, found: int, refused: Sequence[UserError]) -> UserError:
+    """Why not so many could be drawn; where none can work, what is wrong with the first."""
+    if refused and not found:
+        return refused[0]
+    why = f"; {len(refused):,} that were drawn cannot work. {refused[0].what}" if refused else ""
+    return UserError(
+        f"There are too few combinations for so many runs{why}",
         value=count,
-        limit=f"about {len(drawn)}",
+        limit=f"about {found}",
         remedy="Ask for fewer runs, or give more values",
     )
 
@@ -142,7 +180,7 @@ def submit_sweep(
     if random_runs is None:
         planned = plan_grid(base, axes)
     else:
-        planned = plan_random(base, axes, random_runs, random_seed=random_seed)
+        planned = plan_random(base, axes, random_runs, random_seed=random_seed).runs
     wish = name.strip() or find_dataset(workspace, planned[0].data.dataset).name
     group = free_group(workspace, f"{SWEEP}{wish}")
     return submit_group(workspace, [config.model_copy(update={"group": group}) for config in planned], once=once)

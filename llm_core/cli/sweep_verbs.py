@@ -28,9 +28,15 @@ def add_verbs(verbs: Any) -> None:
     race.add_argument("--on", default="python-reference", metavar="TEXT", help="id or name of a text")
     race.add_argument("--tokenizer", default="char", help="the same for all (default: char)")
     budget = race.add_mutually_exclusive_group()
-    budget.add_argument("--minutes", type=float, help=f"training time of each (default: {_USUAL_MINUTES:g})")
-    budget.add_argument("--steps", type=int, help="steps of each")
-    budget.add_argument("--tokens", type=int, help="tokens that each reads")
+    budget.add_argument(
+        "--minutes",
+        type=float,
+        help=f"training time of each (default: {_USUAL_MINUTES:g}); an n-gram counts all the text",
+    )
+    budget.add_argument(
+        "--steps", type=int, help="steps of each, of equally many tokens; an n-gram counts as many as the others read"
+    )
+    budget.add_argument("--tokens", type=int, help="tokens that each reads; an n-gram counts the first so many")
     race.add_argument("--seeds", type=int, default=1, help="runs of each; three or more can tell which is better")
     race.set_defaults(run_verb=start_race)
     sweep: argparse.ArgumentParser = verbs.add_parser("sweep", help="one configuration many times, settings varied")
@@ -76,11 +82,11 @@ def start_sweep(options: argparse.Namespace) -> int:
 
     base = read_config(argparse.Namespace(preset=options.preset, config=options.config, set=[]))
     axes = [read_axis(text) for text in options.set]
+    drawn = None if options.random is None else plan_random(base, axes, options.random, random_seed=options.random_seed)
+    if drawn is not None and drawn.passed_over and not options.json:
+        print(drawn.passed_over)
     if options.dry_run:
-        count = options.random
-        planned = (
-            plan_grid(base, axes) if count is None else plan_random(base, axes, count, random_seed=options.random_seed)
-        )
+        planned = plan_grid(base, axes) if drawn is None else drawn.runs
         if options.json:
             print_json(
                 {"runs": [{"name": config.name, "config": config.model_dump(mode="json")} for config in planned]}

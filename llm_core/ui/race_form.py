@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from llm_core.backend.race import USUAL_ENTRANTS, Budget, possible_entrants, submit_race
+from llm_core.backend.race import TOKENS_PER_STEP, USUAL_ENTRANTS, Budget, possible_entrants, submit_race
 from llm_core.quantities import duration
 from llm_core.text.library import list_datasets
 from llm_core.text.tokenizer_library import list_tokenizers
@@ -17,7 +17,14 @@ from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.paths import Workspace
 
 _PLACE = "race"
-_BUDGETS = ("minutes", "tokens", "steps")
+# What each budget means, networks and counting apart: the same words of a budget are not the same work for both.
+_BUDGETS = {
+    "minutes": "Each network trains for so long. An n-gram counts the whole text and ends when it is done, mostly after seconds.",
+    "tokens": "Each network reads so many tokens, in whole steps. An n-gram counts so many from the beginning of the text, "
+    "or all if there are fewer.",
+    "steps": f"A step of every network reads {TOKENS_PER_STEP:,} tokens here, whatever its preset says. An n-gram has no steps: it counts "
+    "as many tokens from the beginning of the text as each network reads, or all if there are fewer.",
+}
 _TOKENIZERS = {"char": "Characters", "byte": "Bytes"}
 
 
@@ -48,12 +55,15 @@ def race_form(workspace: Workspace, text: str) -> None:
         tokenizer: str = st.selectbox(
             "Tokenizer", list(tokenizers), format_func=tokenizers.__getitem__, key="race-tokenizer"
         )
-    kind: str = st.segmented_control("Budget of each", _BUDGETS, default="minutes", required=True, key="race-budget")
+    kind: str = st.segmented_control(
+        "Budget of each", list(_BUDGETS), default="minutes", required=True, key="race-budget"
+    )
     left, right = st.columns(2)
     with left:
         budget = _budget(kind)
     with right:
         seeds = int(st.number_input("Seeds", 1, 10, 1, key="race-seeds", help="Runs of each model."))
+    st.caption(_BUDGETS[kind])
     st.caption(literal(_what_it_comes_to(len(entrants), seeds, budget)))
 
     def submit(once: str) -> Sequence[JobRecord]:

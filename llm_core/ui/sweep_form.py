@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 
@@ -27,6 +29,8 @@ from llm_core.workspace.paths import Workspace
 _PLACE = "sweep"
 _FIRST_PRESET, _FIRST_SETTING = "pocket-gpt", "optimizer.learning_rate"
 _FACTORS = (0.5, 1, 2)
+_SEED, _USED_SEED = "sweep-first-seed", "sweep-used-seed"
+_SEEDS = 1_000_000
 _NOT_VARIED = (*NAMING_SETTINGS, "data.dataset", "objective.kind", "training.sample_prompts")
 
 
@@ -41,21 +45,29 @@ def sweep_form(workspace: Workspace, runs: Sequence[ListedRun], ticked: Sequence
         st.caption("Your password opens Glassbox for reading. A sweep is started with the other one.")
         return
     if was_started(_PLACE, "sweep"):
+        _say_seed()
         return
     st.markdown("One configuration many times, with some settings varied.")
     try:
         base = _base(workspace, runs, ticked)
         axes = _axes(base)
-        count = _count()
-        planned = plan_grid(base, axes) if count is None else plan_random(base, axes, count)
-        st.caption(literal(_what_it_comes_to(workspace, planned)))
+        chance = _chance()
+        if chance is None:
+            planned, aside = plan_grid(base, axes), ""
+        else:
+            draw = plan_random(base, axes, chance.count, random_seed=chance.seed)
+            planned, aside = draw.runs, draw.passed_over
+        st.caption(literal(f"{_what_it_comes_to(workspace, planned)} {aside}".strip()))
     except UserError as error:
         show_error(error)
         return
 
     def submit(once: str) -> Sequence[JobRecord]:
         require("sweep")
-        return submit_sweep(workspace, base, axes, random_runs=count, once=once)
+        count, seed = (None, 0) if chance is None else (chance.count, chance.seed)
+        records = submit_sweep(workspace, base, axes, random_runs=count, random_seed=seed, once=once)
+        st.session_state[_USED_SEED] = None if chance is None else seed
+        return records
 
     if st.button("Start the sweep", type="primary", icon=":material/grid_view:", key="start-sweep"):
         start_group(_PLACE, submit)
@@ -111,15 +123,45 @@ def _axes(base: RunConfig) -> list[Axis]:
     return axes
 
 
-def _count() -> int | None:
-    """How many are drawn at random; None for every combination."""
+@dataclass(frozen=True)
+class _Chance:
+    """How many combinations chance chooses, and from which seed."""
+
+    count: int
+    seed: int
+
+
+def _chance() -> _Chance | None:
+    """What is drawn at random; None for every combination."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         way = st.segmented_control(
             "Combinations", ("all", "some at random"), default="all", required=True, key="sweep-way"
         )
         if way == "all":
             return None
-        return int(st.number_input("Runs", 1, MOST_RUNS, 10, width=140, key="sweep-count"))
+        count = st.number_input("Runs", 1, MOST_RUNS, 10, width=140, key="sweep-count")
+        seed = st.number_input(
+            "Seed of the draw",
+            *(0, 2**31 - 1, _fresh_seed()),
+            width=180,
+            key="sweep-seed",
+            help="The same seed draws the same combinations again, also with `glassbox sweep --random-seed`.",
+        )
+        return _Chance(int(count), int(seed))
+
+
+def _fresh_seed() -> int:
+    """Where the form begins: a seed that stays while one sweep is planned, and is another for the next one."""
+    if st.session_state.get(_SEED) in (None, st.session_state.get(_USED_SEED)):
+        st.session_state[_SEED] = secrets.randbelow(_SEEDS)
+    return st.session_state[_SEED]
+
+
+def _say_seed() -> None:
+    """After the start, for whoever wants to draw the same again."""
+    seed: int | None = st.session_state.get(_USED_SEED)
+    if seed is not None:
+        st.caption(f"Drawn with seed {seed}.")
 
 
 def _first_values(row: SettingDescription, value: object) -> str:
