@@ -15,6 +15,8 @@ import plotly.graph_objects as go
 from llm_core.figures.escaping import plotly_text
 
 _INK = {False: "#1F2328", True: "#E6E4DE"}
+# The ground of the page, so that a saved picture can be read on any paper.
+_GROUND = {False: "#FBFAF7", True: "#14171A"}
 _GRID = {False: "#DDD9CF", True: "#33383D"}
 _BAND_OPACITY = {False: 0.18, True: 0.3}
 _COLORS = {
@@ -76,7 +78,7 @@ def group_bands(bands: Sequence[Band], *, x_title: str, y_title: str, dark: bool
     return figure.update_layout(
         height=height,
         margin={"t": 10, "r": 10, "b": 10, "l": 10},
-        paper_bgcolor="rgba(0,0,0,0)",
+        paper_bgcolor=_GROUND[dark],
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "Inter, 'Source Sans', sans-serif", "color": _INK[dark], "size": 12},
         hovermode="x unified",

@@ -16,6 +16,8 @@ import plotly.graph_objects as go
 from llm_core.figures.escaping import plotly_text
 
 _INK = {False: "#1F2328", True: "#E6E4DE"}
+# The ground of the page, so that a saved picture can be read on any paper.
+_PAPER = {False: "#FBFAF7", True: "#14171A"}
 _GROUND = {False: "rgba(251,250,247,0.85)", True: "rgba(20,23,26,0.85)"}
 _LINE = {False: "#8A857A", True: "#7A8188"}
 _WORST = {False: (214, 208, 196), True: (62, 68, 74)}
@@ -88,7 +90,7 @@ def parallel_coordinates(
     return figure.update_layout(
         height=380,
         margin={"t": 16 + 16 * max(len(_wrapped(title)) for title in titles), "r": 8, "b": 8, "l": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
+        paper_bgcolor=_PAPER[dark],
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "Inter, 'Source Sans', sans-serif", "color": _INK[dark], "size": 12},
         hoverlabel={"bgcolor": "#1B1F23" if dark else "#FFFFFF", "font": {"color": _INK[dark]}, "align": "left"},

@@ -156,7 +156,7 @@ function layoutOf(data, theme, narrow, { ends, marks, named }, yRange, pickedX) 
   const upright = (x, dash, opacity) => rule({ yref: 'paper', y0: 0, y1: 1, x0: x, x1: x }, dash, opacity);
   const label = (more) => ({ showarrow: false, font, ...more });
   return {
-    uirevision: 'glassbox', height: height + below, font: { ...font, size: 12 }, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
+    uirevision: 'glassbox', height: height + below, font: { ...font, size: 12 }, paper_bgcolor: theme.ground, plot_bgcolor: 'rgba(0,0,0,0)',
     margin: {
       t: showlegend && !narrow ? 34 : 12, b: 44 + below, l: narrow ? 40 : 56, r: Math.min(220, Math.max(12, ...shownEnds.map((end) => 24 + 7 * end.text.length))),
     },
