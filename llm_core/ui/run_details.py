@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import ParamSpec
@@ -17,6 +18,7 @@ import streamlit as st
 from llm_core.config.overrides import flatten
 from llm_core.config.run import RunConfig
 from llm_core.config.schema import describe_run
+from llm_core.quantities import size
 from llm_core.text.known_words import known_share, known_words
 from llm_core.text.token_set import TokenSet, open_token_set
 from llm_core.ui.states import literal
@@ -29,6 +31,7 @@ Parameters = ParamSpec("Parameters")
 REFRESH_SECONDS = 3.0
 SHOWN_LOG_CHARACTERS = 20_000
 SEARCHED_LOG_BYTES = 4_000_000
+LOG_BLOCK_BYTES = 1_000_000
 SHOWN_LINES = 400
 
 
@@ -142,7 +145,7 @@ def _events(folder: Path) -> None:
     newest_first = [event for event in happened[::-1] if not wanted or event.kind in wanted]
     table = pd.DataFrame(
         {
-            "when": [datetime.fromtimestamp(event.at).strftime("%H:%M:%S") for event in newest_first],
+            "when": [datetime.fromtimestamp(event.at).strftime("%Y-%m-%d %H:%M:%S") for event in newest_first],
             "step": pd.Series([event.step for event in newest_first], dtype="Int64"),
             "kind": [_kind_words(event.kind) for event in newest_first],
             "what": [event.message for event in newest_first],
@@ -155,27 +158,61 @@ def _kind_words(kind: str) -> str:
     return kind.replace("_", " ")
 
 
+@dataclass(frozen=True)
+class LogPart:
+    """The end of a log, in whole lines."""
+
+    text: str
+    first_line: int
+    """The number of its first line in the file, from 1."""
+    left_out_bytes: int
+    """How much of the file comes before it."""
+
+
+def log_part(path: Path) -> LogPart:
+    """The log, of a very long one its end."""
+    if not path.exists():
+        return LogPart("", 1, 0)
+    with path.open("rb") as file:
+        too_much = path.stat().st_size - SEARCHED_LOG_BYTES
+        # In whole blocks, so that what lies before is counted once while the log grows.
+        start = max(0, -(-too_much // LOG_BLOCK_BYTES) * LOG_BLOCK_BYTES)
+        file.seek(start)
+        text = file.read().decode("utf-8", errors="replace")
+    if not start:
+        return LogPart(text, 1, 0)
+    begun, newline, whole = text.partition("\n")
+    if not newline:
+        return LogPart(begun, 1 + _lines_before(str(path), start), start)
+    return LogPart(whole, 2 + _lines_before(str(path), start), start + len(begun.encode()) + 1)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _lines_before(path: str, end: int) -> int:
+    """The line ends before a place in a log. A log only grows, so they stay as many."""
+    with Path(path).open("rb") as file:
+        return sum(file.read(LOG_BLOCK_BYTES).count(b"\n") for _ in range(end // LOG_BLOCK_BYTES))
+
+
 def _log(folder: Path) -> None:
-    text = _end_of(folder / LOG)
-    if not text:
+    part = log_part(folder / LOG)
+    if not part.text:
         st.code("The log is empty: nothing went wrong.", language=None)
         return
     wanted = st.text_input("Search the log", placeholder="a word or a part of one", key="log-search").casefold()
+    cut = ""
+    if part.left_out_bytes:
+        cut = f" What comes before line {part.first_line:,} ({size(part.left_out_bytes)}) is in {LOG} only."
     if not wanted:
-        st.code(text[-SHOWN_LOG_CHARACTERS:], language=None, wrap_lines=True)
+        if part.left_out_bytes or len(part.text) > SHOWN_LOG_CHARACTERS:
+            st.caption(literal(f"The last {SHOWN_LOG_CHARACTERS:,} characters. The search looks further back.{cut}"))
+        st.code(part.text[-SHOWN_LOG_CHARACTERS:], language=None, wrap_lines=True)
         return
-    lines = text.splitlines()
-    found = [f"{number:>6}  {line}" for number, line in enumerate(lines, start=1) if wanted in line.casefold()]
-    st.caption(
-        f"{len(found):,} of {len(lines):,} lines" + (f", the last {SHOWN_LINES}" if len(found) > SHOWN_LINES else "")
-    )
+    # By line ends alone, as editors count.
+    lines = part.text.removesuffix("\n").split("\n")
+    found = [
+        f"{number:>6}  {line}" for number, line in enumerate(lines, start=part.first_line) if wanted in line.casefold()
+    ]
+    last = f", the last {SHOWN_LINES} of them shown" if len(found) > SHOWN_LINES else ""
+    st.caption(literal(f"{len(found):,} of {len(lines):,} lines{last}.{cut}"))
     st.code("\n".join(found[-SHOWN_LINES:]) or "No line has this in it.", language=None, wrap_lines=True)
-
-
-def _end_of(path: Path) -> str:
-    """The log, of a very long one its end."""
-    if not path.exists():
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - SEARCHED_LOG_BYTES))
-        return file.read().decode("utf-8", errors="replace")
