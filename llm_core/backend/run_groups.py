@@ -71,17 +71,18 @@ def grouped_by(configs: Sequence[Config], name: str) -> dict[str, list[int]]:
     return groups
 
 
-def grouped_but_for_seed(configs: Sequence[Config], texts: Sequence[str] = ()) -> list[list[int]]:
+def grouped_but_for_seed(configs: Sequence[Config], besides: Sequence[str] = ()) -> list[list[int]]:
     """The places of the runs that are equal in everything but name, group and seed, in the order they come.
 
     Args:
-        texts: hash of each run's text, where it is known; the same name may have stood for another text.
+        besides: what else must be the same of each run: the hash of its text, since one name may have stood for several texts, and what
+            was changed on the way.
     """
     groups: dict[str, list[int]] = {}
     for place, config in enumerate(configs):
         flat = flatten_values(config)
         kept = {name: value for name, value in sorted(flat.items()) if name not in (*NAMING_SETTINGS, _SEED)}
-        groups.setdefault(_key([kept, texts[place] if texts else ""]), []).append(place)
+        groups.setdefault(_key([kept, besides[place] if besides else ""]), []).append(place)
     return list(groups.values())
 
 
@@ -100,7 +101,10 @@ def group_labels(groups: Sequence[Sequence[Config]]) -> list[str]:
         rows = zip(
             *([f"{labels.get(name, name)} {spoken(value)}" for value in apart[name]] for name in apart), strict=True
         )
-        return [", ".join(row) for row in rows]
+        found = [", ".join(row) for row in rows]
+        # Groups that only their past sets apart would be called the same.
+        if len(set(found)) == len(found):
+            return found
     return [str(config.get("name") or number + 1) for number, config in enumerate(firsts)]
 
 

@@ -131,6 +131,8 @@ def test_runs_are_put_together_by_settings() -> None:
     assert group_labels(families) == ["LSTM", "GRU"]
     many = [[config("name=one", "seed=1")], [config("name=two", *(f"{path}=3" for path in MANY))]]
     assert group_labels(many) == ["one", "two"]
+    same = [[config("name=one")], [config("name=two")], [config("name=three", "seed=9", "optimizer.learning_rate=0.5")]]
+    assert group_labels(same) == ["one", "two", "three"], "two settings that only their past sets apart"
 
 
 MANY = ("model.num_layers", "training.batch_size", "training.log_interval", "schedule.warmup_steps")
@@ -142,6 +144,12 @@ def test_a_band_spans_what_all_curves_cover() -> None:
     assert band.mean.tolist() == [4.0, 3.0, 2.0], "between its points a curve is a straight line"
     assert band.low.tolist() == [3.0, 2.0, 1.0] and band.high.tolist() == [5.0, 4.0, 3.0]
     assert mean_band([]).count == 0 and mean_band([([1], [math.nan])]).count == 0
+    early, later = ([0, 10], [3.0, 2.0]), ([0, 10, 70], [3.0, 2.0, 1.0])
+    long_one = ([0, 50, 100], [5.0, 3.0, 1.0])
+    band = mean_band([long_one, early])
+    assert (band.count, band.left_out, band.is_cut) == (1, 1, False) and band.x.tolist() == [0, 50, 100]
+    band = mean_band([long_one, later])
+    assert (band.count, band.left_out, band.is_cut) == (2, 0, True) and band.x[-1] == 70
     long = np.arange(100_000)
     band = mean_band([(long, np.ones(100_000)), (long, 2 * np.ones(100_000))])
     assert len(band.x) == MOST_POINTS and (band.mean == 1.5).all()
