@@ -45,8 +45,8 @@ run_head(workspace, record)
 run_notice(record)
 
 summary = summarise_run(workspace, record)
-picked = picked_step(record.id, summary.steps)
-keys = show_charts(view, summary, picked, pick)
+picked = picked_step(record.id, view.folder)
+shown = show_charts(view, summary, picked, pick)
 show_verdict(view)
 if picked is not None:
     show_step(view, picked)
@@ -84,7 +84,7 @@ with log:
 with notes:
     run_notes(record)
 with export:
-    run_exports(record, verdict=sentences(view, summary), keys=keys)
+    run_exports(record, verdict=sentences(view, summary), shown=shown)
 for tab in lineage:
     with tab:
         show_lineage(workspace, record)

@@ -4,6 +4,7 @@ a look at the end whether a test left a process behind.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -41,7 +42,8 @@ def no_process_is_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Itera
     while (left := _processes_naming(folder)) and time.monotonic() < deadline:
         time.sleep(0.2)
     for pid in left:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     assert not left, f"left behind: {list(left.values())}"
 
 

@@ -21,7 +21,7 @@ from llm_core.web.access import SAFE_METHODS
 from llm_core.web.api import METHODS, Api
 from llm_core.web.application import all_routes
 from llm_core.web.device_sampler import shared_sampler
-from llm_core.web.permissions import ACTIONS, ROUTE_ACTIONS, is_allowed
+from llm_core.web.permissions import ACTIONS, INFERENCE_ACTIONS, ROUTE_ACTIONS, is_allowed
 from llm_core.web.roles import TRAINER, VIEWER
 from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.registry import Registry
@@ -42,6 +42,7 @@ CHANGES: dict[str, set[str]] = {
     "backend.run_commands.checkpoint_run": {"checkpoint-run"},
     "backend.run_commands.sample_run": {"sample-run"},
     "backend.run_commands.change_run": {"change-run"},
+    "backend.run_commands.undo_change": {"change-run"},
     "backend.run_commands.fork_run": {"fork-run"},
     "backend.run_commands.roll_back_run": {"roll-back-run"},
     "backend.run_commands.resume_run": {"resume-run", "change-run"},
@@ -92,6 +93,7 @@ CHANGES: dict[str, set[str]] = {
     "workspace.runs.prepare_run_folder": set(),
     "InferenceClient.start_generation": {"generate"},
     "InferenceClient.stop_generation": {"generate", "stop-generation"},
+    "InferenceClient.request": set(),  # any question by its name; pages ask through the methods, each of which is declared
     "Registry.rename": {"rename-run"},
     "Registry.cancel": {"cancel-job", "stop-run"},
     "Registry.move_in_queue": {"move-queued"},
@@ -101,7 +103,10 @@ CHANGES: dict[str, set[str]] = {
 READINGS = {
     "backend.jobs.require_editable",
     "backend.run_commands.answer_to",
+    "backend.run_commands.fork_point",
+    "backend.run_commands.last_change",
     "backend.run_commands.present_config",
+    "backend.run_commands.waiting_wishes",
     "backend.race.plan_race",
     "backend.race.possible_entrants",
     "backend.sweeps.plan_grid",
@@ -129,6 +134,7 @@ READINGS = {
     "text.tokenizer_library.default_name",
     "text.tokenizer_library.first_merges",
     "text.tokenizer_library.free_tokenizer_name",
+    "text.uploads.check_upload",
     "text.uploads.upload_path",
     "text.uploads.sweep_uploads",  # removes what no job will read
     "workspace.commands.read_commands",
@@ -153,6 +159,8 @@ READING_MODULES = {
         "backend.mean_curves",
         "backend.readiness",
         "backend.run_groups",
+        "backend.report_charts",
+        "backend.run_changes",
         "backend.run_report",
         "backend.verdict",
         "backend.points_csv",
@@ -180,11 +188,8 @@ READING_MODULES = {
 # Methods of objects that pages hold: everything but these is a change and must be declared above.
 READING_METHODS = {
     "Registry": {"get", "find", "jobs", "queue", "events", "free_name", "close"},
-    "InferenceClient": {
-        *("poll_generation", "kept_generation", "next_token", "fill", "attention", "influence", "units", "score"),
-        "step_batch",
-        "request",  # of an inspection by its name
-    },
+    # What a viewer may ask; the least role of each is declared in `INFERENCE_ACTIONS`.
+    "InferenceClient": {name for name, action in INFERENCE_ACTIONS.items() if ACTIONS[action].permission == VIEWER},
 }
 ROOMS = ("llm_core.backend", "llm_core.text", "llm_core.workspace")
 WATCHED = {Registry: "Registry", InferenceClient: "InferenceClient"}
@@ -222,10 +227,20 @@ def test_every_action_declares_who_may_do_it_and_says_what_it_is() -> None:
         assert action.permission in (VIEWER, TRAINER) and action.does, name
         assert is_allowed(TRAINER, name) and not is_allowed(None, name)
         assert is_allowed(VIEWER, name) is (action.permission == VIEWER)
-    used = set().union(*CHANGES.values(), ROUTE_ACTIONS.values())
+    used = set().union(*CHANGES.values(), ROUTE_ACTIONS.values(), INFERENCE_ACTIONS.values())
     assert used <= ACTIONS.keys()
     with pytest.raises(KeyError):
         is_allowed(TRAINER, "no-such-action")
+
+
+def test_every_question_to_a_model_declares_who_may_ask_it() -> None:
+    methods = {name for name, _ in inspect.getmembers(InferenceClient, inspect.isfunction) if name[0] != "_"}
+    assert methods - {"request"} == INFERENCE_ACTIONS.keys(), "declare in INFERENCE_ACTIONS which action it is"
+    assert set(INFERENCE_ACTIONS.values()) <= ACTIONS.keys()
+    for name, action in INFERENCE_ACTIONS.items():
+        if ACTIONS[action].permission == TRAINER:
+            assert action in CHANGES.get(f"InferenceClient.{name}", set()), "pages must ask for it"
+    assert not any(is_allowed(VIEWER, action) for action in ("generate", "stop-generation"))
 
 
 def test_every_route_that_changes_something_is_an_action(tmp_path: Path) -> None:
@@ -270,6 +285,8 @@ BAD = {
     "registry": "with Registry(w) as r:\n    r.rename(i, 'x')\n",
     "registry by argument": "def f(r: Registry):\n    r.delete(i)\n",
     "an unknown method": "client = InferenceClient(w)\nclient.forget('x')\n",
+    "any question by its name": "InferenceClient(w).request('start')\n",
+    "a name handed on": "client = InferenceClient(w)\nrequire('generate')\nf(client.request)\n",
 }
 
 

@@ -15,6 +15,7 @@ from llm_core.backend.devices import gpu_ids
 from llm_core.workspace.job_record import JobRecord
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+_CPU_RUNS_BESIDE_GPUS = 1
 
 
 def visible_gpus(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -36,13 +37,15 @@ def assign_gpus(
     """The GPUs for the next run, those first that have the fewest runs; None while it has to wait.
 
     Args:
-        config: of the run that wants to start. One that computes on the CPU takes a slot and no GPU.
+        config: of the run that wants to start.
         training: the runs under way.
-        slots: how many may train at once; more than there are GPUs share them evenly.
+        slots: how many may train at once; more than there are GPUs share them evenly. Beside GPUs one run may compute on the CPU; it
+            takes none of these slots.
     """
-    if len(training) >= slots:
-        return None
     wanted = _wanted(config, gpus)
+    alike = [record for record in training if (_wanted(record.config, gpus) == 0) == (wanted == 0)]
+    if len(alike) >= (_CPU_RUNS_BESIDE_GPUS if gpus and wanted == 0 else slots):
+        return None
     if wanted == 0:
         return ()
     runs_on = Counter(gpu for record in training for gpu in record.gpus)

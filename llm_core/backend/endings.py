@@ -19,6 +19,9 @@ from llm_core.workspace.disk_space import is_disk_full
 
 CANCELLED = "cancelled"
 ASKED_TO_END = "The process was asked to end."
+_READ_LOG = "Read the log for the cause, then resume it"
+SILENT_WORDS = ("The worker process gave no sign of life and was ended.", _READ_LOG)
+"""Reason and remedy."""
 
 
 class Cancelled(Exception):
@@ -64,3 +67,19 @@ def explain(error: Exception) -> tuple[str, str]:
         f"An unexpected fault ended it: {name}: {first}",
         "The log tells where. Resume goes on from the last checkpoint.",
     )
+
+
+def last_words(exit_status: int | None) -> tuple[str, str]:
+    """Reason and remedy for a worker that ended before it could say anything.
+
+    Args:
+        exit_status: as `subprocess` tells it, minus the signal's number where one ended it; None where nobody knows.
+    """
+    if exit_status == -signal.SIGKILL:
+        return (
+            "The worker process was killed from outside, as the system does when memory runs out.",
+            "If it was memory, fork the run with a smaller training.batch_size; Train says how much a run needs. Else resume it",
+        )
+    if exit_status is not None and exit_status < 0:
+        return f"The worker process was ended by signal {-exit_status} ({signal.strsignal(-exit_status)}).", _READ_LOG
+    return "The worker process ended without a word.", _READ_LOG

@@ -7,7 +7,7 @@ Figures of the moment come from the error's own text (CUDA, MPS, the CPU's alloc
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -72,15 +72,19 @@ def shortage_of(error: BaseException) -> Shortage | None:
 
 
 @contextmanager
-def memory_shortage_named(config: RunConfig, vocabulary_size: int) -> Generator[None]:
-    """Within, running out of memory is raised as NotEnoughMemory with figures and a remedy; any other error as it is."""
+def memory_shortage_named(present_config: Callable[[], RunConfig], vocabulary_size: int) -> Generator[None]:
+    """Within, running out of memory is raised as NotEnoughMemory with figures and a remedy; any other error as it is.
+
+    Args:
+        present_config: the settings at that moment; a person may have made the batch larger on the way.
+    """
     try:
         yield
     except Exception as error:
         shortage = shortage_of(error)
         if shortage is None:
             raise
-        raise not_enough_memory(shortage, config, vocabulary_size) from error
+        raise not_enough_memory(shortage, present_config(), vocabulary_size) from error
 
 
 def not_enough_memory(shortage: Shortage, config: RunConfig, vocabulary_size: int) -> NotEnoughMemory:

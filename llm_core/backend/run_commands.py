@@ -6,28 +6,30 @@ Not here: starting and deleting (`jobs.py`), obeying (`run_control.py`).
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llm_core.backend.jobs import stop_job
 from llm_core.backend.launcher import start_supervisor
 from llm_core.config.errors import Refused, UserError
-from llm_core.config.live_settings import BUDGET_SETTINGS, changed_fork, changed_live
+from llm_core.config.live_settings import BUDGET_SETTINGS, changed_fork, changed_live, values_of
 from llm_core.config.run import RunConfig, config_from_dict, load_config
 from llm_core.models.families import families
 from llm_core.workspace import commands
 from llm_core.workspace.checkpoints import CheckpointInfo, checkpoint_path, find_checkpoint, verify_checkpoint
 from llm_core.workspace.job_record import FINISHED, PAUSED, QUEUED, STARTING, STOPPED, JobRecord
 from llm_core.workspace.lineage import Lineage, write_lineage
-from llm_core.workspace.metrics_read import Ack, acks, events
+from llm_core.workspace.metrics_read import Ack, Event, acks, changes_in_force, events
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
 from llm_core.workspace.runs import run_folder
 
-_CHECKPOINT_CONFIG = "config.json"
+_CHECKPOINT_CONFIG, _CHECKPOINT_STATE = "config.json", "state.json"
 
 
 def pause_run(workspace: Workspace, run_id: str, author: str = "") -> str:
@@ -83,10 +85,22 @@ def change_run(workspace: Workspace, run_id: str, changes: Mapping[str, Any], au
     return commands.append_command(run_folder(workspace, run_id), commands.SET, changes, author)
 
 
-def roll_back_run(workspace: Workspace, run_id: str, step: int, author: str = "") -> JobRecord:
+def undo_change(workspace: Workspace, run_id: str, author: str = "") -> str:
+    """Give the settings of the last change the values they had before it; returns the command's id.
+
+    Raises:
+        Refused: nothing was changed yet; or as `change_run`.
+    """
+    made = last_change(run_folder(workspace, run_id))
+    if not made:
+        raise Refused("No setting of this run was changed on the way", value=run_id)
+    return change_run(workspace, run_id, {str(event.data["setting"]): event.data["before"] for event in made}, author)
+
+
+def roll_back_run(workspace: Workspace, run_id: str, step: int, author: str = "") -> str:
     """Go back to a checkpoint and train on from there; what came after stays in the curves as an abandoned stretch.
 
-    Later checkpoints are removed. A run that rests is queued.
+    Later checkpoints are removed. A run that rests is queued. Returns the command's id.
 
     Raises:
         UserError: there is no whole checkpoint at this step.
@@ -100,8 +114,10 @@ def roll_back_run(workspace: Workspace, run_id: str, step: int, author: str = ""
         raise Refused(
             "The run waits in the queue", value=_called(record), remedy="Wait until it starts, or stop it first"
         )
-    commands.append_command(run_folder(workspace, run_id), commands.ROLL_BACK, {"step": step}, author)
-    return record if record.is_held else resume_run(workspace, run_id)
+    command = commands.append_command(run_folder(workspace, run_id), commands.ROLL_BACK, {"step": step}, author)
+    if not record.is_held:
+        resume_run(workspace, run_id, author=author)
+    return command
 
 
 def resume_run(
@@ -127,7 +143,7 @@ def resume_run(
         record = registry.resume(
             run_id,
             foreground=foreground,
-            even_finished=bool(_unanswered(folder)),
+            even_finished=bool(waiting_wishes(folder)),
             # Said before a worker can come: it must not obey a stop of before.
             prepare=lambda: commands.append_command(folder, commands.RESUME, {}, author),
         )
@@ -164,15 +180,15 @@ def fork_run(
         parent = registry.get(run_id)
     _require_steps(parent)
     checkpoint = _whole_checkpoint(run_folder(workspace, run_id), step)
-    config = changed_fork(load_config((checkpoint.path / _CHECKPOINT_CONFIG).read_bytes()), list(changes))
+    begins = _fork_point(checkpoint)
+    config = changed_fork(begins.config, list(changes))
     limit = config.training.max_steps
     if limit is not None and limit <= checkpoint.step:
-        raise UserError(
-            "The fork would have nothing left to do",
-            value=f"training.max_steps = {limit:,}",
-            limit=f"more than {checkpoint.step:,}, where it begins",
-            remedy="Raise training.max_steps",
-        )
+        raise _nothing_left(f"training.max_steps = {limit:,}", checkpoint.step)
+    budget = values_of(config, dict.fromkeys(BUDGET_SETTINGS))
+    if begins.is_end and budget == values_of(begins.config, budget):
+        given = ", ".join(f"{name} = {value:g}" for name, value in budget.items() if value is not None)
+        raise _nothing_left(given, checkpoint.step)
     lineage = Lineage(parent.id, parent.name, checkpoint.step)
     with Registry(workspace) as registry:
         free = name or registry.free_name("train", f"{parent.name[:50]}-fork")
@@ -190,16 +206,41 @@ def fork_run(
     return record
 
 
+@dataclass(frozen=True)
+class ForkPoint:
+    """Where a fork would begin."""
+
+    config: RunConfig
+    """The settings that the run had then."""
+    is_end: bool
+    """Whether they leave nothing more to do."""
+
+
+def fork_point(workspace: Workspace, run_id: str, step: int) -> ForkPoint:
+    """What a fork from this checkpoint begins with. Raises UserError where there is no whole one."""
+    return _fork_point(_whole_checkpoint(run_folder(workspace, run_id), step))
+
+
 def present_config(workspace: Workspace, record: JobRecord) -> RunConfig:
     """The settings that a run has now: those it began with, and every change since that no roll-back undid."""
     config = config_from_dict(record.config)
-    changes: list[tuple[int, str, Any]] = []
-    for event in events(run_folder(workspace, record.id)):
-        if event.kind == "changed":
-            changes.append((event.step or 0, str(event.data["setting"]), event.data["after"]))
-        elif event.kind == "rolled_back":
-            changes = [change for change in changes if change[0] < int(event.data["to_step"])]
-    return changed_live(config, {name: value for _, name, value in changes}) if changes else config
+    made = changes_in_force(events(run_folder(workspace, record.id)))
+    return changed_live(config, {str(event.data["setting"]): event.data["after"] for event in made}) if made else config
+
+
+def last_change(folder: Path) -> list[Event]:
+    """The settings that were changed last, together, and not taken back by a way back; empty where there are none."""
+    made = changes_in_force(events(folder))
+    return [event for event in made if event.data.get("command") == made[-1].data.get("command")]
+
+
+def waiting_wishes(folder: Path) -> list[commands.Command]:
+    """Changes and ways back that wait for a worker, oldest first."""
+    answered = {ack.command_id for ack in acks(folder)}
+    kinds = (commands.SET, commands.ROLL_BACK)
+    return [
+        command for command in commands.read_commands(folder) if command.kind in kinds and command.id not in answered
+    ]
 
 
 def answer_to(workspace: Workspace, run_id: str, command_id: str) -> Ack | None:
@@ -223,21 +264,24 @@ def _require_steps(record: JobRecord) -> None:
         raise Refused("Only a network that learns step by step can do this", value=_called(record))
 
 
+def _fork_point(checkpoint: CheckpointInfo) -> ForkPoint:
+    config = load_config((checkpoint.path / _CHECKPOINT_CONFIG).read_bytes())
+    state = json.loads((checkpoint.path / _CHECKPOINT_STATE).read_text(encoding="utf-8"))
+    end = state.get("total_steps")
+    return ForkPoint(config, end is not None and end <= checkpoint.step)
+
+
+def _nothing_left(budget: str, step: int) -> UserError:
+    limit = f"more than the run had used up at step {step:,}, where the fork begins"
+    return UserError("The fork would have nothing left to do", value=budget, limit=limit, remedy="Raise its budget")
+
+
 def _whole_checkpoint(folder: Path, step: int | None) -> CheckpointInfo:
     info = find_checkpoint(folder, step)
     problems = verify_checkpoint(info.path)
     if problems:
         raise UserError(problems[0], value=info.path.name, remedy="Choose another checkpoint")
     return info
-
-
-def _unanswered(folder: Path) -> list[str]:
-    """Changes and ways back that wait for a worker."""
-    answered = {ack.command_id for ack in acks(folder)}
-    kinds = (commands.SET, commands.ROLL_BACK)
-    return [
-        command.id for command in commands.read_commands(folder) if command.kind in kinds and command.id not in answered
-    ]
 
 
 def _begin_fork(folder: Path, checkpoint: CheckpointInfo, lineage: Lineage) -> None:

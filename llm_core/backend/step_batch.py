@@ -31,7 +31,7 @@ from llm_core.text.tokenizer_interface import TextTokenizer
 from llm_core.text.tokens import find_tokens
 from llm_core.text.visible import shown_token
 from llm_core.text.vocabulary import extend_tokenizer
-from llm_core.workspace.metrics_read import heartbeat
+from llm_core.workspace.metrics_read import last_tried_step
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.runs import CONFIG, run_folder
 
@@ -107,8 +107,7 @@ def step_batch(workspace: Workspace, models: ModelCache, run_id: str, step: int)
 
 
 def _check_step(folder: Path, step: int) -> None:
-    beat = heartbeat(folder)
-    last = int(beat.progress.get("step") or 0) if beat is not None else 0
+    last = last_tried_step(folder)
     if not 1 <= step <= last:
         raise UserError("The run has not made this step", value=step, limit=f"1 to {last:,}")
 

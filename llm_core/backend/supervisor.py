@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Collection, Generator, Sequence
@@ -19,7 +20,7 @@ from threading import Thread
 from types import FrameType
 
 from llm_core.backend.device_slots import assign_gpus, visible_gpus
-from llm_core.backend.endings import ASKED_TO_END
+from llm_core.backend.endings import ASKED_TO_END, SILENT_WORDS, last_words
 from llm_core.backend.launcher import start_worker
 from llm_core.backend.notices import tell_ending
 from llm_core.backend.process_log import say
@@ -74,8 +75,11 @@ class Supervisor:
         self.short_job_slots = slots.short_job_slots
         self._registry = registry
         self._watched: dict[tuple[str, str], _Watched] = {}
+        # Workers that this supervisor started itself, by their lease: of these it learns how they ended.
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._training: set[str] = set()
         self._faults: set[str] = set()
+        self._resting: dict[str, float] = {}
         self._copied = CopiedRuns(self.workspace)
         # A page may have been reading when the last supervisor was there.
         self._unsealed = {record.id for record in registry.jobs("train", [*FINAL, PAUSED])}
@@ -95,7 +99,8 @@ class Supervisor:
             pass
         while self._start_short_job():
             pass
-        open_jobs = self._registry.jobs(states=[*HELD, QUEUED])
+        open_jobs = self._registry.jobs(states=[*HELD, QUEUED, PAUSED])
+        self._tell_what_was_stopped_at_rest(open_jobs)
         training = {record.id for record in open_jobs if record.kind == "train" and record.state in HELD}
         # A worker seals its run itself, except while a page reads it, or when it died.
         self._unsealed = (self._unsealed | self._training) - training
@@ -105,8 +110,28 @@ class Supervisor:
             if watched.terminated_at is not None and key not in held_leases:
                 self._take_back(key[0])
         self._watched = {key: watched for key, watched in self._watched.items() if key in held_leases}
+        tokens = {record.lease_token for record in open_jobs}
+        self._children = {token: child for token, child in self._children.items() if token in tokens}
         self._unsealed = {run_id for run_id in self._unsealed if not self._seal(run_id)}
-        return any(not record.foreground for record in open_jobs)
+        return any(record.state != PAUSED and not record.foreground for record in open_jobs)
+
+    def _tell_what_was_stopped_at_rest(self, open_jobs: Sequence[JobRecord]) -> None:
+        """A run that is paused, or waits to go on, has no worker to tell its webhook that somebody has stopped it.
+
+        One that never began has no end that anybody waits for. What was stopped while no supervisor was there is not told.
+        """
+        for run_id in self._resting.keys() - {record.id for record in open_jobs}:
+            with contextlib.suppress(NotFound):  # deleted as well
+                record = self._registry.get(run_id)
+                # Queued anew it got a worker, which has told.
+                if record.state == STOPPED and record.queued_at == self._resting[run_id]:
+                    Thread(target=_tell, args=(record,), daemon=True).start()
+        self._resting = {
+            record.id: record.queued_at
+            for record in open_jobs
+            if record.kind == "train"
+            and (record.state == PAUSED or (record.state == QUEUED and record.started_at and not record.foreground))
+        }
 
     def _seal(self, run_id: str) -> bool:
         """Whether this run needs no further look: its file is sealed, or cannot be touched at all."""
@@ -154,13 +179,22 @@ class Supervisor:
             return False
         assert record.lease_token is not None
         child = start_worker(self.workspace, record)
+        self._children[record.lease_token] = child
         owner = identify(child.pid)
         with contextlib.suppress(LeaseLost):  # a very short job may be done before we name its worker
             if owner is None:
-                self._registry.requeue(record.id, record.lease_token, "The worker process ended without a word.")
+                words = last_words(self._exit_status(record.lease_token))
+                self._registry.requeue(record.id, record.lease_token, *words)
             else:
                 self._registry.hand_over(record.id, record.lease_token, owner)
         return True
+
+    def _exit_status(self, token: str) -> int | None:
+        """Of a dead worker that this supervisor started; None where another one did."""
+        with contextlib.suppress(KeyError, subprocess.TimeoutExpired):
+            # Another thread collects it, a moment after the process is gone.
+            return self._children[token].wait(1)
+        return None
 
     def _judge(self, record: JobRecord) -> None:
         """Free the lease of a dead worker at once, of a silent one after it was ended."""
@@ -169,7 +203,8 @@ class Supervisor:
         watched = self._watched.setdefault((record.id, token), _Watched())
         try:
             if owner is None or not owner.alive():
-                given_back = self._registry.requeue(record.id, token, "The worker process ended without a word.")
+                words = SILENT_WORDS if watched.terminated_at is not None else last_words(self._exit_status(token))
+                given_back = self._registry.requeue(record.id, token, *words)
                 Thread(target=_tell, args=(given_back,), daemon=True).start()
                 return
         except LeaseLost:
@@ -214,7 +249,7 @@ class Supervisor:
 
 
 def _tell(record: JobRecord) -> None:
-    """A run that has lost its last worker tells its webhook as well, beside the supervisor's work."""
+    """A run that has no worker any more tells its webhook as well, beside the supervisor's work."""
     if told := tell_ending(record):
         say(told)
 

@@ -10,6 +10,7 @@ from llm_core.backend.environment import record_environment
 from llm_core.backend.lease import Heartbeat
 from llm_core.backend.loggers.metrics_writer import open_metrics_writer
 from llm_core.backend.memory_shortage import memory_shortage_named
+from llm_core.backend.run_commands import present_config
 from llm_core.backend.run_control import RunControl
 from llm_core.backend.run_progress import RunProgress
 from llm_core.backend.run_tokens import tokens_of_run
@@ -20,7 +21,7 @@ from llm_core.config.timing import Timing
 from llm_core.models.families import families
 from llm_core.text.vocabulary import model_vocabulary
 from llm_core.workspace.checkpoints import remove_partial
-from llm_core.workspace.job_record import FAILED, STOPPED, JobRecord
+from llm_core.workspace.job_record import FAILED, PAUSED, STOPPED, JobRecord
 from llm_core.workspace.leases import LeaseLost
 from llm_core.workspace.metrics import seal_metrics
 from llm_core.workspace.paths import Workspace
@@ -45,7 +46,8 @@ def run_training(workspace: Workspace, record: JobRecord, token: str, stop: Stop
                 result, summary = count_run(folder, config, tokens, token, writer, progress, control)
             else:
                 attempt = TrainingAttempt(folder, config, tokens, token, writer, progress, heartbeat, timing)
-                with memory_shortage_named(config, model_vocabulary(tokens.tokenizer, config.objective).size):
+                size = model_vocabulary(tokens.tokenizer, config.objective).size
+                with memory_shortage_named(lambda: present_config(workspace, record), size):
                     result, summary = attempt.run(control)
             progress.phase = result.state
         except LeaseLost:
@@ -58,6 +60,8 @@ def run_training(workspace: Workspace, record: JobRecord, token: str, stop: Stop
             raise
         finally:
             heartbeat.stop()
+        if result.state == PAUSED:
+            writer.event(PAUSED, result.reason, step=progress.values.get("step"))  # a mark on the curve
         writer.record_state(result.state, reason=result.reason, remedy=result.remedy, result=summary)
         writer.heartbeat(progress.to_dict())
         with Registry(workspace) as registry:

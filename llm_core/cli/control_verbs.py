@@ -1,4 +1,4 @@
-"""`glassbox pause`, `set`, `checkpoint`, `sample`, `fork`, `rollback`: what can be asked of a run while it goes on, and after.
+"""`glassbox pause`, `set`, `undo`, `checkpoint`, `sample`, `fork`, `rollback`: what can be asked of a run while it goes on, and after.
 
 Not here: starting, stopping and looking at runs (`run_verbs.py`).
 """
@@ -12,7 +12,7 @@ from typing import Any
 from llm_core.cli.output import DONE, FAILED, print_json
 from llm_core.cli.run_argument import run_of, verb_with_run
 from llm_core.config.errors import UserError
-from llm_core.workspace.job_record import JobRecord
+from llm_core.workspace.job_record import QUEUED, JobRecord
 from llm_core.workspace.metrics_read import Ack
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
@@ -28,6 +28,7 @@ def add_verbs(verbs: Any) -> None:
     pause = verb_with_run(verbs, "pause", "save, free the device, keep the run ready to go on", pause_run)
     change = verb_with_run(verbs, "set", "change settings from the next step on", change_run)
     change.add_argument("assignments", nargs="+", metavar="NAME=VALUE", help="such as optimizer.learning_rate=0.0003")
+    undo = verb_with_run(verbs, "undo", "give what was changed last its value of before", undo_change)
     checkpoint = verb_with_run(verbs, "checkpoint", "save a checkpoint now and keep it", checkpoint_run)
     sample = verb_with_run(verbs, "sample", "let the model write a sample now", sample_run)
     fork = verb_with_run(verbs, "fork", "a new run that goes on from a checkpoint", fork_run)
@@ -38,7 +39,7 @@ def add_verbs(verbs: Any) -> None:
     fork.add_argument("--name", help="a name of its own")
     back = verb_with_run(verbs, "rollback", "go back to a checkpoint and train on from there", roll_back_run)
     back.add_argument("--step", type=int, required=True, help="of the checkpoint")
-    for parser in (pause, change, checkpoint, sample, fork, back):
+    for parser in (pause, change, undo, checkpoint, sample, fork, back):
         parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
 
 
@@ -59,13 +60,16 @@ def change_run(options: argparse.Namespace) -> int:
     present = run_commands.present_config(workspace, record)
     changes = read_changes(present, options.assignments)
     command = run_commands.change_run(workspace, record.id, changes, AUTHOR)
-    if not record.is_held:
-        if options.json:
-            print_json({"run_id": record.id, "command": command, "state": record.state})
-        else:
-            print(f"{record.name} is {record.state}; the change takes effect when it is resumed.")
-        return DONE
-    return _answer(options, workspace, record, command, "goes on with the change")
+    return _answer_of_a_change(options, workspace, record, command)
+
+
+def undo_change(options: argparse.Namespace) -> int:
+    """Take the last change back."""
+    from llm_core.backend import run_commands
+
+    workspace, record = run_of(options)
+    command = run_commands.undo_change(workspace, record.id, AUTHOR)
+    return _answer_of_a_change(options, workspace, record, command)
 
 
 def checkpoint_run(options: argparse.Namespace) -> int:
@@ -104,11 +108,14 @@ def roll_back_run(options: argparse.Namespace) -> int:
     from llm_core.backend import run_commands
 
     workspace, record = run_of(options)
-    after = run_commands.roll_back_run(workspace, record.id, options.step, AUTHOR)
+    command = run_commands.roll_back_run(workspace, record.id, options.step, AUTHOR)
+    words = f"goes back to step {options.step:,} and trains on from there"
+    if record.is_held:
+        return _answer(options, workspace, record, command, words)
     if options.json:
-        print_json({"run_id": after.id, "state": after.state, "step": options.step})
+        print_json({"run_id": record.id, "command": command, "state": QUEUED})
     else:
-        print(f"{after.name} goes back to step {options.step:,} and trains on from there.")
+        print(f"{record.name} {words}.")
     return DONE
 
 
@@ -119,6 +126,17 @@ def read_changes(config: Any, assignments: list[str]) -> dict[str, Any]:
 
     names = dict.fromkeys(assignment.partition("=")[0].strip() for assignment in assignments)
     return values_of(apply_overrides(config, assignments), names)
+
+
+def _answer_of_a_change(options: argparse.Namespace, workspace: Workspace, record: JobRecord, command: str) -> int:
+    """At once where a worker answers; a run that rests takes it up later."""
+    if record.is_held:
+        return _answer(options, workspace, record, command, "goes on with the change")
+    if options.json:
+        print_json({"run_id": record.id, "command": command, "state": record.state})
+    else:
+        print(f"{record.name} is {record.state}; the change takes effect when it is resumed.")
+    return DONE
 
 
 def _answer(options: argparse.Namespace, workspace: Workspace, record: JobRecord, command: str, words: str) -> int:

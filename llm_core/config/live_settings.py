@@ -77,13 +77,18 @@ def changed_fork(config: RunConfig, assignments: list[str]) -> RunConfig:
     changed = apply_overrides(config, assignments)
     before, after = flatten(config), flatten(changed)
     for name in sorted({*before, *after}):
-        if before.get(name) != after.get(name) and name.startswith(_FIXED_GROUPS) and name != "model.dropout":
+        if before.get(name) != after.get(name) and not is_forkable(name):
             raise UserError(
                 "A fork keeps the network, the text and the objective of its run",
                 value=f"{name}: {before.get(name)} → {after.get(name)}",
                 remedy="Start a new run with this setting",
             )
     return changed
+
+
+def is_forkable(name: str) -> bool:
+    """Whether a fork may have another value of this setting."""
+    return name == "model.dropout" or not name.startswith(_FIXED_GROUPS)
 
 
 def values_of(config: RunConfig, names: Mapping[str, Any]) -> dict[str, Any]:

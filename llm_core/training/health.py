@@ -6,12 +6,10 @@ asked (`health_watch.py`), where findings are kept (whoever gives `tell`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
-from llm_core.models.counting import count_parameters
 from llm_core.training.health_finding import Finding
-from llm_core.training.health_history import Facts
+from llm_core.training.health_history import Facts, facts_of_settings
 from llm_core.training.health_watch import HealthWatch
 from llm_core.training.observers import LogPoint, Observer
 from llm_core.training.trainer import Trainer
@@ -73,16 +71,11 @@ class HealthObserver(Observer):
 
 def facts_of(trainer: Trainer, *, train_tokens: int, unigram_nats: float | None) -> Facts:
     """What the rules need to know of a run, from its settings as they are now."""
-    config, vocabulary_size = trainer.config, trainer.objective.vocabulary.size
-    return Facts(
+    return facts_of_settings(
+        trainer.config,
+        vocabulary_size=trainer.objective.vocabulary.size,
         total_steps=trainer.total_steps,
-        learning_rate=config.optimizer.learning_rate,
-        warmup_steps=config.schedule.warmup_steps,
-        dropout=float(getattr(config.model, "dropout", 0.0)),
-        gradient_clip=config.optimizer.gradient_clip,
-        parameters=count_parameters(config.model, vocabulary_size, config.data.context_length).total,
-        train_tokens=train_tokens,
         tokens_per_step=trainer.tokens_per_step,
-        chance_nats=math.log(vocabulary_size),
+        train_tokens=train_tokens,
         unigram_nats=unigram_nats,
     )

@@ -54,6 +54,16 @@ class Fork:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Let the run rest until somebody resumes it."""
+
+
+@dataclass(frozen=True)
+class ReadText:
+    """Look at the text that the run learns from."""
+
+
+@dataclass(frozen=True)
 class Finding:
     """One trouble."""
 
@@ -64,26 +74,33 @@ class Finding:
     saw: str
     means: str
     advice: str
-    action: Fork | None = None
+    action: Fork | Pause | ReadText | None = None
+    """None only where nothing can be done about it."""
 
     @property
     def title(self) -> str:
         return RULES[self.rule]
 
     def to_event(self) -> dict[str, Any]:
-        """Plain JSON values: rule, severity, saw, means, advice, and action: None or {kind, step, set}.
-
-        The kind is "fork" (from the checkpoint at `step`) or, where there is no checkpoint yet, "restart" (a new run).
-        """
-        action = None
-        if self.action is not None:
-            kind = "fork" if self.action.step else "restart"
-            action = {"kind": kind, "step": self.action.step, "set": dict(self.action.set)}
+        """Plain JSON values: rule, severity, saw, means, advice, and action: None or {kind, …} as in `_action_values`."""
         return {
             "rule": self.rule,
             "severity": self.severity,
             "saw": self.saw,
             "means": self.means,
             "advice": self.advice,
-            "action": action,
+            "action": _action_values(self.action),
         }
+
+
+def _action_values(action: Fork | Pause | ReadText | None) -> dict[str, Any] | None:
+    """The kind is "fork" (from the checkpoint at `step`, with the settings `set`) or, without a checkpoint, "restart"; "pause"; "text"."""
+    match action:
+        case Fork(step, settings):
+            return {"kind": "fork" if step else "restart", "step": step, "set": dict(settings)}
+        case Pause():
+            return {"kind": "pause"}
+        case ReadText():
+            return {"kind": "text"}
+        case None:
+            return None

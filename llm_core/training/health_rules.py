@@ -26,6 +26,7 @@ from llm_core.training.health_finding import (
     VANISHING,
     Finding,
     Fork,
+    ReadText,
 )
 from llm_core.training.health_history import Facts, History, Numbers
 
@@ -41,6 +42,8 @@ _LITTLE_TOKENS_PER_PARAMETER, _LITTLE_EPOCHS, _LITTLE_GAP_NATS = 0.05, 10, 0.5
 _NEAR_UNIGRAM, _ONLY_FREQUENCIES_FROM_SHARE = 0.03, 0.3
 _PLATEAU_FROM_SHARE, _PLATEAU_GAIN, _PLATEAU_EVALUATIONS = 0.4, 0.01, 6
 _LOWER, _HIGHER = 3.0, 10.0
+# A fork that begins later has hardly a step left in which to become another.
+_FORKED_UNTIL_SHARE = 0.75
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,10 @@ class Course:
         return self.history.last_step >= least and len(self.history.step) >= 8
 
     def fork(self, changes: dict[str, object], before_step: int | None = None) -> Fork:
-        """From the newest checkpoint, or the newest at `before_step` at the latest."""
+        """From the newest checkpoint that leaves a good part of the run to go, and at `before_step` at the latest."""
         limit = self.history.last_step if before_step is None else before_step
+        if self.facts.total_steps is not None:
+            limit = min(limit, _FORKED_UNTIL_SHARE * self.facts.total_steps)
         return Fork(max((step for step in self.checkpoints if step <= limit), default=0), changes)
 
     def recent_loss(self) -> float:
@@ -114,7 +119,8 @@ def rate_too_low(course: Course) -> Finding | None:
         f"to {three_digits(course.recent_loss())}.",
         "The model learns, but in steps so small that the run ends long before it is done.",
         f"Try ten times the learning rate, {rate:.2g}.",
-        course.fork({"optimizer.learning_rate": rounded(rate)}),
+        # So little was learned that nothing is lost by beginning anew, and the whole schedule is gained.
+        Fork(0, {"optimizer.learning_rate": rounded(rate)}),
     )
 
 
@@ -138,6 +144,7 @@ def vanishing_gradients(course: Course) -> Finding | None:
         "On its way back through the layers the signal that says what was wrong shrinks to nothing, so these layers hardly learn. Many "
         "layers of a network without shortcuts, and the sigmoid, do that.",
         "Use fewer layers, tanh instead of sigmoid, or a network with gates or shortcuts: LSTM, GRU, Transformer.",
+        Fork(0, course.facts.calmer_network) if course.facts.calmer_network else None,
     )
 
 
@@ -183,6 +190,7 @@ def too_little_data(course: Course) -> Finding | None:
         f"Training is at {three_digits(training)}, validation at {three_digits(validation)}.",
         "There is room in the network to learn this text by heart, and that is what it does; it helps nothing with other text.",
         "Bring more text, twenty tokens for each parameter if you can; or take a much smaller model and fewer steps.",
+        ReadText(),
     )
 
 
@@ -235,6 +243,7 @@ def only_frequencies(course: Course) -> Finding | None:
         "Nothing was learned from the order of the tokens. Either there is nothing in it, because the text is shuffled or garbled, or "
         "the network cannot carry anything from one token to the next.",
         "Look at the text on the Data page, and at how the tokenizer cuts it. If it reads well, try another network or learning rate.",
+        ReadText(),
     )
 
 

@@ -22,6 +22,7 @@ from llm_core.training.health_finding import (
     NOT_FINITE,
     SLOW_STEPS,
     Finding,
+    Pause,
 )
 from llm_core.training.health_history import Facts, History, Numbers, PartHistory
 from llm_core.training.health_rules import COURSE_RULES, Course, rounded
@@ -214,6 +215,7 @@ class HealthWatch:
             f"{spike.z:.0f} times its usual spread.",
             "One update went wrong: an odd stretch of text, or a step that was too large. Most runs come back by themselves.",
             "Wait. If spikes come back, lower the learning rate or the gradient clip; a click on the point shows its text.",
+            self.course().fork({"optimizer.learning_rate": self._lower_rate}, before_step=spike.step - 1),
         )
 
     def loss_jump(self, spike: Spike) -> Finding:
@@ -226,7 +228,6 @@ class HealthWatch:
             "come back since.",
             means="An update threw the model out of what it had learned. The steps are too large for this stretch of the run.",
             advice=f"Go on from the checkpoint before the jump with a third of the learning rate ({self._lower_rate:.2g}).",
-            action=self.course().fork({"optimizer.learning_rate": self._lower_rate}, before_step=spike.step - 1),
         )
 
     def _explosion(self, step: int, grad_norm: float, times: float) -> Finding:
@@ -263,5 +264,6 @@ def _slow(step: int, usual: float, now: float) -> Finding:
         step,
         f"Since about step {step:,} training runs at {now:,.0f} tokens per second; {usual:,.0f} were usual before.",
         "Something else uses this machine, or the processor was slowed down because it became hot. The learning itself is not harmed.",
-        "Look for other programs and other runs on this machine.",
+        "Look for other programs and other runs on this machine, or let the run rest until they are done.",
+        Pause(),
     )

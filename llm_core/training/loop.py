@@ -14,6 +14,9 @@ from typing import Literal
 from llm_core.training.observers import Control, Instruction, LogPoint, NoControl, Observer
 from llm_core.training.trainer import StepReport, Trainer
 
+_BROKEN_WEIGHTS = "After step {:,} the weights are no finite numbers any more."
+_LOWER_OR_CLIP = "Start again from the last checkpoint with a lower learning rate, or clip the gradient."
+
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -33,7 +36,8 @@ def train(trainer: Trainer, observers: Sequence[Observer] = (), control: Control
     """Run the trainer to its end.
 
     The order at a step: control, step, log, evaluation, sample, checkpoint. A fresh run is evaluated before its first step; a resumed
-    one is not, that figure is already there. A diverged run writes no checkpoint: the last good one stays the newest.
+    one is not, that figure is already there. A diverged run writes no checkpoint, nor does one whose weights broke in the last update:
+    the last good one stays the newest.
     """
     # What exists by now stays for the whole run; frozen, it is not searched for garbage again and again.
     gc.collect()
@@ -65,6 +69,8 @@ def _train(trainer: Trainer, observers: Sequence[Observer], control: Control) ->
             if checkpointed_at != trainer.step:  # a person made this step the last one after it was done
                 _tell_evaluation(trainer, observers, is_last=True)
                 _tell_checkpoint(trainer, observers)
+            if not trainer.has_finite_weights:
+                return TrainResult("diverged", _BROKEN_WEIGHTS.format(trainer.step), _LOWER_OR_CLIP, _loss(last))
             return TrainResult("finished", "The budget is used up.", "", _loss(last))
         if instruction.sample:
             _tell_sample(trainer, observers)
@@ -157,5 +163,8 @@ def _tell_sample(trainer: Trainer, observers: Sequence[Observer]) -> None:
 
 
 def _tell_checkpoint(trainer: Trainer, observers: Sequence[Observer]) -> None:
+    """None of weights that the last update broke: a run that goes on from there would break again at once."""
+    if not trainer.has_finite_weights:
+        return
     for observer in observers:
         observer.on_checkpoint(trainer)

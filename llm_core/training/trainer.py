@@ -135,6 +135,11 @@ class Trainer:
         return self.total_steps is not None and self.step >= self.total_steps
 
     @property
+    def has_finite_weights(self) -> bool:
+        """False once an update made a weight infinite or no number, which shows in the loss of the next step only."""
+        return bool(torch.stack([parameter.isfinite().all() for parameter in self.model.parameters()]).all())
+
+    @property
     def must_read(self) -> bool:
         """True when `take_reports` should be called before the next step."""
         limit = _MAX_UNREAD_STEPS if self._reads_late and self.minutes_are_planned else 1

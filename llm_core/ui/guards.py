@@ -40,6 +40,12 @@ def asks_for_password() -> bool:
     return _policy().asks
 
 
+def current_author() -> str:
+    """Who asks, as commands keep it: the address of the account that signed in, else the dashboard."""
+    account = StreamlitAccounts().account_of(st.context.cookies)
+    return "dashboard" if account is None else account.email
+
+
 def require(action: str) -> None:
     """The first line of every action, before anything is changed.
 

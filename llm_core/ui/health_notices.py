@@ -13,21 +13,23 @@ from typing import Any
 import streamlit as st
 
 from llm_core.backend.jobs import submit_run
-from llm_core.backend.run_commands import fork_run, present_config
+from llm_core.backend.run_commands import fork_run, pause_run, present_config
 from llm_core.config.overrides import apply_overrides, flatten, write_value
 from llm_core.config.schema import describe_run
 from llm_core.training.health_finding import RULES
 from llm_core.training.health_verdict import Verdict
-from llm_core.ui.guards import may, require
+from llm_core.ui.guards import current_author, may, require
 from llm_core.ui.launch import open_started
 from llm_core.ui.run_view import RunView
 from llm_core.ui.states import attempt, literal
 from llm_core.web.marks import is_given_up
+from llm_core.workspace.checkpoints import list_checkpoints
+from llm_core.workspace.job_record import RUNNING
 from llm_core.workspace.metrics_read import Event, Segment
 
 SHOWN = 2
 PROBLEM = "problem"
-FORK, RESTART = "fork", "restart"
+FORK, RESTART, PAUSE, TEXT = "fork", "restart", "pause", "text"
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,35 @@ def _show(view: RunView, notice: Notice) -> None:
         st.markdown(f"{icon} {f'**{title}.** ' if title else ''}{literal(at + str(data.get('saw', '')))}")
         st.caption(literal(" ".join(str(data[part]) for part in ("means", "advice") if data.get(part))))
         action: Mapping[str, Any] | None = data.get("action")
-        if not action:
-            return
-        if action["kind"] == FORK and may("fork-run"):
-            _fork_button(view, notice, action)
-        elif action["kind"] == RESTART and may("start-run"):
-            _restart_button(view, notice, action)
+        if action:
+            _way_out(view, notice, action)
+
+
+def _way_out(view: RunView, notice: Notice, action: Mapping[str, Any]) -> None:
+    """One click that does something about it, where this run and this person can do it."""
+    action = standing(action, [info.step for info in list_checkpoints(view.folder)])
+    kind = action["kind"]
+    if kind == FORK and may("fork-run"):
+        _fork_button(view, notice, action)
+    elif kind == RESTART and may("start-run"):
+        _restart_button(view, notice, action)
+    elif kind == PAUSE and view.record.state == RUNNING and may("pause-run"):
+        _pause_button(view, notice)
+    elif kind == TEXT:
+        query = {"dataset": view.config.data.dataset}
+        st.page_link("data.py", label="Look at the text", icon=":material/library_books:", query_params=query)
+
+
+def standing(action: Mapping[str, Any], steps: Sequence[int]) -> Mapping[str, Any]:
+    """The same way out from what is there now: the checkpoint it began at may have been thinned away since.
+
+    Args:
+        steps: of the checkpoints that there are.
+    """
+    if action["kind"] != FORK or action["step"] in steps:
+        return action
+    step = max((known for known in steps if known <= action["step"]), default=0)
+    return {**action, "kind": FORK if step else RESTART, "step": step}
 
 
 def _fork_button(view: RunView, notice: Notice, action: Mapping[str, Any]) -> None:
@@ -108,6 +133,17 @@ def _restart_button(view: RunView, notice: Notice, action: Mapping[str, Any]) ->
             open_started(made.id, place)
 
         attempt(restart)
+
+
+def _pause_button(view: RunView, notice: Notice) -> None:
+    if st.button("Pause until the machine is free", icon=":material/pause:", key=_place(view, notice)):
+
+        def pause() -> None:
+            require("pause-run")
+            pause_run(view.workspace, view.record.id, current_author())
+
+        if attempt(pause):
+            st.rerun()
 
 
 def _place(view: RunView, notice: Notice) -> str:

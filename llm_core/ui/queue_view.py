@@ -10,17 +10,18 @@ import streamlit as st
 
 from llm_core.backend.jobs import require_editable, stop_job
 from llm_core.models.families import families
-from llm_core.ui.guards import may, require
+from llm_core.ui.guards import current_author, may, require
 from llm_core.ui.queue_edit import open_on_train
 from llm_core.ui.run_summaries import ago
 from llm_core.ui.states import attempt, literal
+from llm_core.workspace.checkpoints import list_checkpoints
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
+from llm_core.workspace.runs import run_folder
 
 REFRESH_SECONDS = 2.0
 SHOWN_RUNS = 6
-AUTHOR = "dashboard"
 
 FIRST, UP, DOWN, EDIT, CANCEL = "Make it the next", "Move up", "Move down", "Change its settings", "Take it out"
 
@@ -49,17 +50,19 @@ def _row(workspace: Workspace, waiting: list[JobRecord], place: int, record: Job
             st.markdown(f"{place + 1}\\. **{literal(record.name)}**")
             st.caption(literal(f"{_what(record)} · queued {ago(record.queued_at)}"))
         if may("move-queued"):
-            options = _options(waiting, place, record)
+            options = _options(workspace, waiting, place, record)
             chosen = st.menu_button("Change", options, key=f"change-waiting-{record.id}", type="tertiary")
             if chosen is not None:
                 _do(workspace, chosen, waiting, place, record)
 
 
-def _options(waiting: list[JobRecord], place: int, record: JobRecord) -> list[str]:
+def _options(workspace: Workspace, waiting: list[JobRecord], place: int, record: JobRecord) -> list[str]:
     """What makes sense for the run at this place."""
     up = [FIRST, UP] if place > 0 else []
     down = [DOWN] if place < len(waiting) - 1 else []
-    edit = [EDIT] if record.started_at is None else []
+    # A fork keeps the settings that it was given with its checkpoint.
+    is_new = record.started_at is None and not list_checkpoints(run_folder(workspace, record.id))
+    edit = [EDIT] if is_new else []
     return [*up, *down, *edit, CANCEL]
 
 
@@ -78,7 +81,7 @@ def _do(workspace: Workspace, chosen: str, waiting: list[JobRecord], place: int,
 
     def cancel() -> None:
         require("cancel-job")
-        stop_job(workspace, record.id, author=AUTHOR)
+        stop_job(workspace, record.id, author=current_author())
 
     def edit() -> None:
         require("edit-queued")

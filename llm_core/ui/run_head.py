@@ -8,8 +8,11 @@ from __future__ import annotations
 import streamlit as st
 
 from llm_core.config.objective_words import objective_words
+from llm_core.models.families import families
 from llm_core.quantities import duration, three_digits
-from llm_core.ui.run_controls import run_controls, show_answers
+from llm_core.ui.guards import may
+from llm_core.ui.run_controls import run_controls
+from llm_core.ui.run_wishes import show_answers
 from llm_core.ui.states import literal, record_or_rerun
 from llm_core.workspace.job_record import DIVERGED, FAILED, FINISHED, HELD, JobRecord
 from llm_core.workspace.paths import Workspace
@@ -44,8 +47,19 @@ def _head(workspace: Workspace, run_id: str, shown_state: str) -> None:
         state = record.state.capitalize()
         said = "" if record.reason.startswith(state) else f"{state}: "
         show(literal(f"{said}{record.reason} {record.remedy}".strip()), icon=icon)
+    elif record.state == FINISHED:
+        st.caption(literal(_how_finished(record, summary)))
     _figures(record, summary)
     show_answers(workspace, record)
+
+
+def _how_finished(record: JobRecord, summary: RunSummary) -> str:
+    """Why a finished run ended, and what can be done with it now. What was brought in from elsewhere has no steps to go on with."""
+    reason = record.reason[:1].upper() + record.reason[1:].rstrip(".")
+    is_steps = summary.kind in families() and not families()[summary.kind].is_counted and summary.steps > 0
+    can_go_on = is_steps and may("change-run")
+    then = "Raise its budget under Change to train on, or talk to it below." if can_go_on else "Talk to it below."
+    return f"{reason}. {then}" if reason else then
 
 
 def progress_line(record: JobRecord, summary: RunSummary) -> str:

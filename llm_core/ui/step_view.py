@@ -6,6 +6,7 @@ The step comes from a click in a chart and stands in the link. Not here: finding
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -20,7 +21,7 @@ from llm_core.ui.states import literal, show_error
 from llm_core.ui.token_view import ShownToken, token_view
 from llm_core.web.step_values import StepValue, values_near
 from llm_core.workspace.checkpoints import list_checkpoints
-from llm_core.workspace.metrics_read import metric_keys
+from llm_core.workspace.metrics_read import last_tried_step, metric_keys
 from llm_core.workspace.paths import Workspace, open_workspace
 
 _QUERY = "step"
@@ -34,14 +35,15 @@ def pick(step: int) -> None:
     st.query_params[_QUERY] = str(max(1, step))
 
 
-def picked_step(run_id: str, last_step: int) -> int | None:
-    """The step of the link, if this run has made it; a step of the run that was shown before is forgotten."""
+def picked_step(run_id: str, folder: Path) -> int | None:
+    """The step of the link, if this run has made it or failed in it; a step of the run that was shown before is forgotten."""
     if st.session_state.setdefault(_OWNER, run_id) != run_id:
         st.session_state[_OWNER] = run_id
         st.query_params.pop(_QUERY, None)
     asked = st.query_params.get(_QUERY)
     if asked is None:
         return None
+    last_step = last_tried_step(folder)
     if asked.isascii() and asked.isdecimal() and 1 <= int(asked[:18]) <= last_step:
         return int(asked)
     st.warning(

@@ -13,7 +13,7 @@ import numpy as np
 from llm_core.web.curves import Axis
 from llm_core.web.run_curves import RunCurves
 from llm_core.workspace.lineage import read_lineage
-from llm_core.workspace.metrics_read import Event, Segment
+from llm_core.workspace.metrics_read import Event, Segment, changes_in_force
 
 MAXIMUM_MARKS = 60
 MARK_CHARACTERS = 200
@@ -65,8 +65,9 @@ def marks_of(
 
 
 def _written(run: RunCurves) -> list[_Mark]:
+    in_force = {event.id for event in changes_in_force(run.events)}
     marks: list[_Mark] = [
-        (event.step, event.kind, label_of(event), is_given_up(event, run.segments))
+        (event.step, event.kind, label_of(event), event.id not in in_force and is_given_up(event, run.segments))
         for event in run.events
         if event.step is not None
     ]

@@ -5,17 +5,15 @@ Not here: the rules (`llm_core.training.health_rules`), words about the verdict 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from llm_core.config.objective_words import objective_words
 from llm_core.config.run import RunConfig
-from llm_core.models.counting import count_parameters
 from llm_core.text.token_set import TokenSet
 from llm_core.text.vocabulary import model_vocabulary
-from llm_core.training.health_history import Facts, History, Numbers, PartHistory
+from llm_core.training.health_history import History, Numbers, PartHistory, facts_of_settings
 from llm_core.training.health_verdict import Verdict, verdict_of_curves
 from llm_core.web.run_curves import Curve, shared_curves
 from llm_core.workspace.checkpoints import list_checkpoints
@@ -44,19 +42,14 @@ def verdict_of_run(
     history = history_of(workspace, run_id, config)
     if not len(history.step):
         return None
-    size = model_vocabulary(tokens.tokenizer, config.objective).size
     # A token of an answer is no token of the text, so that its frequency there says nothing.
     compares = config.objective.kind in ("causal", "masked")
-    facts = Facts(
+    facts = facts_of_settings(
+        config,
+        vocabulary_size=model_vocabulary(tokens.tokenizer, config.objective).size,
         total_steps=total_steps,
-        learning_rate=config.optimizer.learning_rate,
-        warmup_steps=config.schedule.warmup_steps,
-        dropout=getattr(config.model, "dropout", 0.0),
-        gradient_clip=config.optimizer.gradient_clip,
-        parameters=count_parameters(config.model, size, config.data.context_length).total,
-        train_tokens=tokens.meta.train_tokens,
         tokens_per_step=max(1, round(tokens_per_step)),
-        chance_nats=math.log(size),
+        train_tokens=tokens.meta.train_tokens,
         unigram_nats=tokens.meta.unigram_entropy_nats if compares else None,
     )
     steps = [info.step for info in list_checkpoints(run_folder(workspace, run_id))]

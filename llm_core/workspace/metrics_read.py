@@ -269,10 +269,35 @@ def _last_steps(segments: Sequence[Segment]) -> dict[int, float]:
     return last_step
 
 
-def events(run_folder: Path, after_id: int = 0) -> list[Event]:
-    """Events with a larger id than `after_id`, oldest first."""
-    query = "SELECT id, at, kind, message, step, data FROM events WHERE id > ? ORDER BY id"
-    return [Event(*row[:-1], data=json.loads(row[-1])) for row in _rows(run_folder, query, (after_id,))]
+def events(run_folder: Path, after_id: int = 0, kinds: Sequence[str] = ()) -> list[Event]:
+    """Events with a larger id than `after_id`, oldest first.
+
+    Args:
+        kinds: only these; all when empty.
+    """
+    wanted = f" AND kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
+    query = f"SELECT id, at, kind, message, step, data FROM events WHERE id > ?{wanted} ORDER BY id"
+    return [Event(*row[:-1], data=json.loads(row[-1])) for row in _rows(run_folder, query, (after_id, *kinds))]
+
+
+def changes_in_force(happened: Sequence[Event]) -> list[Event]:
+    """The changes of settings, oldest first, without those that a way back undid. A resume makes them again at their steps."""
+    made: list[Event] = []
+    for event in happened:
+        if event.kind == "changed":
+            made.append(event)
+        elif event.kind == "rolled_back":
+            to_step = int(event.data.get("to_step", event.step or 0))
+            made = [change for change in made if (change.step or 0) < to_step]
+    return made
+
+
+def last_tried_step(run_folder: Path) -> int:
+    """The last step whose batch was read: one more than were made where the next one was not finite; 0 before the first."""
+    beat = heartbeat(run_folder)
+    made = int(beat.progress.get("step") or 0) if beat is not None else 0
+    is_tried = any(event.kind == "diverged" and event.step == made + 1 for event in events(run_folder))
+    return made + is_tried
 
 
 def samples(run_folder: Path, after_id: int = 0) -> list[Sample]:

@@ -200,14 +200,16 @@ class Registry(RegistryReader):
             if to not in HELD:
                 changes |= _NO_LEASE
             if to == QUEUED:
-                changes |= {"queued_at": time.time(), "place": end_place(connection)}
+                changes |= {"queued_at": time.time(), "place": front_place(connection)}
             if to in FINAL:
                 changes["ended_at"] = time.time()
             change_one(connection, job_id, token, changes, state=record.state)
             return get_record(connection, job_id)
 
-    def requeue(self, job_id: str, token: str, reason: str) -> JobRecord:
-        """Give a job whose worker is gone back to the queue.
+    def requeue(
+        self, job_id: str, token: str, reason: str, remedy: str = "Resume it to go on"
+    ) -> JobRecord:
+        """Give a job whose worker is gone back to the queue, before the others: it had begun.
 
         After its last attempt, or when a person ran it in the foreground (nobody else would start it), it ends as `failed`.
         """
@@ -216,14 +218,14 @@ class Registry(RegistryReader):
             if record.state not in HELD:
                 raise Refused(f"A job that is {record.state} has no worker to lose", value=job_id)
             if record.foreground:
-                return self.move(job_id, FAILED, token=token, reason=reason, remedy="Resume it to go on")
+                return self.move(job_id, FAILED, token=token, reason=reason, remedy=remedy)
             if record.attempts >= record.max_attempts:
                 times = "once" if record.attempts == 1 else f"{record.attempts} times"
                 return self.move(
                     *(job_id, FAILED),
                     token=token,
                     reason=f"{reason} It was tried {times}.",
-                    remedy="Read the log for the cause, then resume it",
+                    remedy=remedy,
                 )
             return self.move(job_id, QUEUED, token=token, reason=reason)
 
@@ -238,7 +240,7 @@ class Registry(RegistryReader):
     ) -> JobRecord:
         """Put an ended or paused job, or one whose worker is gone, back into the queue with fresh attempts.
 
-        A paused job keeps its place before the others: it comes to the front. The others wait at the end.
+        A paused job, and one that nobody wanted to end, keep their place before the others. The others wait at the end.
 
         Args:
             even_finished: also one that has finished (a run that is rolled back has something to do again).
@@ -261,7 +263,8 @@ class Registry(RegistryReader):
                 raise Refused(what, value=value, remedy=f"Stop it first: glassbox stop {record.name}")
             changes: dict[str, Any] = {"state": QUEUED, "reason": "", "remedy": "", "ended_at": None}
             changes |= {"attempts": 0} if fresh_attempts else {}
-            place = front_place(connection) if record.state == PAUSED else end_place(connection)
+            is_next = record.state == PAUSED or not fresh_attempts
+            place = front_place(connection) if is_next else end_place(connection)
             changes |= {**_NO_LEASE, "foreground": int(foreground), "queued_at": time.time(), "place": place}
             change_one(connection, job_id, None, changes, state=record.state)
             if prepare is not None:

@@ -18,6 +18,8 @@ from llm_core.config.timing import Timing
 from llm_core.text.dataset_record import ImportOptions
 from llm_core.text.library import import_corpus
 from llm_core.text.tokens import find_tokens
+from llm_core.ui.health_notices import standing
+from llm_core.workspace.commands import read_commands
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.lineage import Lineage, read_lineage
 from llm_core.workspace.metrics import MetricsWriter
@@ -163,7 +165,7 @@ def test_a_step_of_the_link_is_shown_with_its_batch(workspace: Workspace, monkey
     assert "learning rate" in said and "The parts of the network" in said
     rows = app.selectbox[-1]
     assert len(rows.options) == 4 and rows.options[0].endswith("nats per token")
-    shown = [json.loads(element.proto.json) for element in app.get("bidi_component")][-1]
+    shown = [json.loads(element.proto.json) for element in app.main.get("bidi_component")][-1]
     assert len(shown["tokens"]) == 33 and all(0 < token["p"] <= 1 for token in shown["tokens"][1:])
     assert list(app.dataframe[0].value["part"]) == ["embedding", "layer 0", "layer 1", "head"]
     app.button(key="close-step").click().run()
@@ -201,6 +203,34 @@ def test_a_notice_says_what_it_saw_and_forks_with_one_click(workspace: Workspace
         registry.cancel(made.id)
     assert made.config["optimizer"]["learning_rate"] == pytest.approx(rate / 3)
     assert read_lineage(run_folder(workspace, made.id)) == Lineage(record.id, "done", 20)
+
+
+def test_a_way_out_begins_at_a_checkpoint_that_is_there() -> None:
+    fork = {"kind": "fork", "step": 30, "set": {"model.dropout": 0.2}}
+    assert standing(fork, [10, 30, 40]) == fork
+    assert standing(fork, [10, 20, 40]) == {**fork, "step": 20}, "thinned away since"
+    assert standing(fork, [40]) == {**fork, "kind": "restart", "step": 0}
+    assert standing({"kind": "pause"}, []) == {"kind": "pause"}
+
+
+def test_a_slow_machine_and_an_odd_text_have_a_click_of_their_own(workspace: Workspace) -> None:
+    with Registry(workspace) as registry:
+        made = registry.add("train", "slow", tiny("gru", "name=slow").model_dump(mode="json"), foreground=True)
+        claimed = registry.claim(this_process(), ["train"], made.id)
+        assert claimed is not None and claimed.lease_token is not None
+        registry.move(made.id, "running", token=claimed.lease_token)
+    folder = run_folder(workspace, made.id)
+    with MetricsWriter(folder, claimed.lease_token) as writer:
+        writer.begin_segment(None, 0)
+        for rule, kind in (("slow_steps", "pause"), ("only_frequencies", "text")):
+            writer.event("health", "Seen.", step=3, data={"rule": rule, "saw": "Seen.", "action": {"kind": kind}})
+    app = open_monitor(made.id)
+    links = [link.proto.label for link in app.main.get("page_link")]
+    assert "Look at the text" in links
+    next(button for button in app.button if button.label == "Pause until the machine is free").click().run()
+    assert [said.kind for said in read_commands(folder)] == ["pause"]
+    with Registry(workspace) as registry:
+        registry.move(made.id, "stopped", token=claimed.lease_token)
 
 
 def test_words_are_counted_events_sorted_and_the_log_searched(workspace: Workspace) -> None:

@@ -107,6 +107,25 @@ def test_a_run_that_was_stopped_while_it_waited_can_be_stopped_again(workspace: 
         registry.cancel(record.id)
 
 
+def test_a_finished_run_gets_a_larger_budget_and_goes_on(workspace: Workspace) -> None:
+    done = submit_run(workspace, tiny("rnn", "name=grown", "training.max_steps=4"), foreground=True)
+    assert run_in_foreground(workspace, done.id, Timing()).state == "finished"
+    app = open_monitor("grown")
+    which = app.selectbox(key=f"change-which-{done.id}")
+    assert {*which.options} == {"Steps", "Tokens", "Epochs", "Minutes"}, "all else would be refused"
+    steps = next(
+        box for box in app.number_input if str(box.key).startswith(f"change-{done.id}") and box.label == "Steps"
+    )
+    steps.set_value(6).run()
+    app.button(key="change-run").click().run()
+    assert asked(workspace, done)[0] == ("set", {"training.max_steps": 6}, "dashboard")
+    with Registry(workspace) as registry:
+        assert registry.get(done.id).state == "queued"
+        registry.cancel(done.id)
+    app.run()
+    assert "Steps → 6: waits until the run goes on" in words(app).replace("\\", "") and "resume-run" in buttons(app)
+
+
 def test_a_finished_run_is_forked_and_sent_back(workspace: Workspace) -> None:
     app = open_monitor("done")
     with Registry(workspace) as registry:
@@ -119,11 +138,14 @@ def test_a_finished_run_is_forked_and_sent_back(workspace: Workspace) -> None:
         if box.key and str(box.key).startswith(f"fork-{done.id}") and "Steps" in box.label
     )
     assert steps.value == 80, "from the last step on there would be nothing to do"
+    app.multiselect(key=f"fork-more-{done.id}").set_value(["model.dropout"]).run()
+    dropout = next(box for box in app.number_input if str(box.key).endswith("-model.dropout"))
+    dropout.set_value(0.3).run()
     app.button(key=f"fork-run-{done.id}").click().run()
     assert not app.exception, app.exception
     with Registry(workspace) as registry:
         fork = registry.find("done-fork")
-        assert fork.config["training"]["max_steps"] == 80
+        assert (fork.config["training"]["max_steps"], fork.config["model"]["dropout"]) == (80, 0.3)
         registry.cancel(fork.id)
     lineage = read_lineage(run_folder(workspace, fork.id))
     assert lineage is not None and (lineage.parent, lineage.step) == (done.id, 40)

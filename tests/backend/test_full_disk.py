@@ -88,6 +88,7 @@ def test_not_a_byte_is_left_and_the_end_is_the_same(small_disk: Workspace) -> No
         return record.state != "running" or record.owner is None or not record.owner.alive()
 
     wait_for("the worker to give up", rests)
+    assert max(info.step for info in list_checkpoints(folder)) < 400, "the disk was full before the run was done"
     assert not any(verify_checkpoint(info.path) for info in list_checkpoints(folder)), "nothing is half written"
     ballast.unlink()
     if record_of(small_disk, struck.id).state == "paused":

@@ -191,7 +191,7 @@ class Household:
 def test_killed_alone_and_in_pairs_the_run_ends_as_undisturbed(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, seconds in {"LEASE": 1, "TERM_GRACE": 0.3, "WATCH": 0.1, "INFERENCE_IDLE": 60, "IDLE": 1}.items():
+    for name, seconds in {"LEASE": 3, "TERM_GRACE": 0.3, "WATCH": 0.1, "INFERENCE_IDLE": 60, "IDLE": 1}.items():
         monkeypatch.setenv(f"GLASSBOX_{name}_SECONDS", str(seconds))
     monkeypatch.setenv("GLASSBOX_HOME", str(workspace.root))
     monkeypatch.delenv("GLASSBOX_PASSWORD", raising=False)

@@ -16,7 +16,18 @@ from safetensors.numpy import load_file
 
 from llm_core.backend.endings import StopSignal
 from llm_core.backend.lease import Heartbeat
-from llm_core.backend.run_commands import change_run, fork_run, present_config, resume_run, roll_back_run, stop_run
+from llm_core.backend.run_commands import (
+    change_run,
+    fork_point,
+    fork_run,
+    last_change,
+    present_config,
+    resume_run,
+    roll_back_run,
+    stop_run,
+    undo_change,
+    waiting_wishes,
+)
 from llm_core.backend.run_control import RunControl
 from llm_core.backend.run_progress import RunProgress
 from llm_core.backend.training_attempt import TrainingAttempt
@@ -213,6 +224,38 @@ def test_a_fork_without_changes_makes_the_same_steps(workspace: Workspace, token
     assert "the place in the text starts anew" in " ".join(
         event.message for event in events(run_folder(workspace, slower.id))
     )
+
+
+def test_a_change_of_several_settings_is_undone_as_one(workspace: Workspace, tokens: TokenSet) -> None:
+    run = queue(workspace, "undone")
+    with pytest.raises(Refused, match="No setting of this run was changed"):
+        undo_change(workspace, run.id)
+    play(workspace, run, tokens, {5: ("set", {RATE: 3e-4, "model.dropout": 0.0}), 9: ("pause", {})})
+    folder = run_folder(workspace, run.id)
+    assert [event.data["setting"] for event in last_change(folder)] == [RATE, "model.dropout"]
+    command = undo_change(workspace, run.id, "a person")
+    assert [(wish.id, wish.args) for wish in waiting_wishes(folder)] == [(command, {RATE: 1e-3, "model.dropout": 0.2})]
+    resume_run(workspace, run.id, foreground=True)
+    assert play(workspace, run, tokens).state == "finished" and not waiting_wishes(folder)
+    present = present_config(workspace, run)
+    assert (present.optimizer.learning_rate, present.model.dropout) == (1e-3, 0.2)  # pyright: ignore
+    assert {event.data["author"] for event in last_change(folder)} == {"a person"}
+
+
+def test_a_fork_begins_with_the_settings_of_its_checkpoint(workspace: Workspace, tokens: TokenSet) -> None:
+    parent = queue(workspace, "changed-later")
+    play(workspace, parent, tokens, {25: ("set", {RATE: 3e-4})})
+    first, last = (fork_point(workspace, parent.id, step) for step in (20, 40))
+    assert (first.config.optimizer.learning_rate, first.is_end) == (1e-3, False)
+    assert (last.config.optimizer.learning_rate, last.is_end) == (3e-4, True)
+    by_tokens = queue(workspace, "by-tokens", "training.max_steps=null", f"training.max_tokens={30 * 4 * 16}")
+    play(workspace, by_tokens, tokens)
+    end = find_checkpoint(run_folder(workspace, by_tokens.id)).step
+    with pytest.raises(UserError, match=r"nothing left to do.*max_tokens"):
+        fork_run(workspace, by_tokens.id, end)
+    more = fork_run(workspace, by_tokens.id, end, [f"training.max_tokens={60 * 4 * 16}"], foreground=True)
+    assert play(workspace, more, tokens).state == "finished"
+    assert len(losses(workspace, more)) == end
 
 
 def test_a_fork_keeps_network_and_text_and_needs_something_to_do(workspace: Workspace, tokens: TokenSet) -> None:

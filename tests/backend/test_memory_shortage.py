@@ -43,7 +43,7 @@ def test_real_errors_are_understood() -> None:
 
 
 def test_the_reason_names_the_parts_and_the_remedy_fits() -> None:
-    with pytest.raises(NotEnoughMemory) as raised, memory_shortage_named(LARGE, 5_000):
+    with pytest.raises(NotEnoughMemory) as raised, memory_shortage_named(lambda: LARGE, 5_000):
         raise torch.OutOfMemoryError(CUDA)
     reason, remedy = explain(raised.value)
     assert "2.15 GB more were asked for, 537 MB were free" in reason
@@ -71,5 +71,5 @@ def test_other_ways_out() -> None:
     lowered = remedy(single, 2 * 10**9)
     assert lowered.startswith("Lower data.context_length from 1,024 to") and "accumulation" not in lowered
     assert "width" in remedy(LARGE, 10**9)
-    with pytest.raises(ZeroDivisionError), memory_shortage_named(LARGE, 5_000):
+    with pytest.raises(ZeroDivisionError), memory_shortage_named(lambda: LARGE, 5_000):
         _ = 1 / 0

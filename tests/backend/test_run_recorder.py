@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from llm_core.backend.batch_replay import replay_step
 from llm_core.backend.lease import Heartbeat
 from llm_core.backend.peak_flops import full_speed
 from llm_core.backend.run_health import watch_health
@@ -28,7 +29,7 @@ from llm_core.training.trainer import Trainer
 from llm_core.workspace.checkpoints import list_checkpoints, verify_checkpoint
 from llm_core.workspace.disk_space import MARGIN_BYTES, DiskNearlyFull, is_disk_full, require_space
 from llm_core.workspace.metrics import MetricsWriter
-from llm_core.workspace.metrics_read import events, heartbeat, metric_keys, read_points
+from llm_core.workspace.metrics_read import events, heartbeat, last_tried_step, metric_keys, read_points
 from llm_core.workspace.paths import Workspace
 from tests.backend.support import tiny
 
@@ -83,6 +84,10 @@ def test_norms_by_part_time_left_and_the_text_of_a_step_that_broke(recorded: Rec
     (diverged,) = [event for event in events(folder) if event.kind == "diverged"]
     assert (diverged.step, diverged.data["step"], diverged.data["positions"]) == (count, count, drawn[-1])
     assert max(drawn[-1]) < len(tokens.train)
+    assert last_tried_step(folder) == count
+    (folder / "config.json").write_text(trainer.config.model_dump_json(), encoding="utf-8")
+    (broken,) = replay_step(folder, tokens, count).batches
+    assert broken.starts_B is not None and broken.starts_B.tolist() == drawn[-1], "the text of that step is found again"
     (found,) = [event for event in events(folder) if event.kind == "health"]
     assert found.message.startswith("Not a number: In step 30")
     assert found.data["action"] == {"kind": "fork", "step": 20, "set": {"optimizer.learning_rate": 0.00033}}

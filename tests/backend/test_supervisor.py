@@ -105,7 +105,7 @@ def test_a_clock_that_jumps_kills_nobody_and_silence_does(
         wait_for("the silent worker to be ended", lambda: not supervisor.look(), 20)
         assert sleeper.poll() is not None
         ended = registry.get(record.id)
-        assert (ended.state, ended.owner) == ("failed", None) and "without a word. It was tried once" in ended.reason
+        assert (ended.state, ended.owner) == ("failed", None) and "no sign of life and was ended. It was tried once" in ended.reason
         assert [event.kind for event in registry.events()] == ["silent"]
 
 
@@ -125,7 +125,7 @@ def test_whoever_got_the_number_of_a_dead_worker_is_left_alone(
 def test_a_silent_worker_that_wakes_up_and_stops_is_replaced(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GLASSBOX_LEASE_SECONDS", "1")
+    monkeypatch.setenv("GLASSBOX_LEASE_SECONDS", "3")
     monkeypatch.setenv("GLASSBOX_TERM_GRACE_SECONDS", "60")
     endless = ("training.max_steps=1000000", "training.eval_interval=1000000", "training.checkpoint_interval=20")
     record = submit_run(workspace, tiny("rnn", "name=asleep", *endless))
@@ -202,9 +202,8 @@ def test_each_run_gets_its_own_gpus() -> None:
     assert chosen([], "ABC", 3, num_processes=2) == ("A", "B")
     assert chosen([training("A"), training("B")], "ABC", 3, num_processes=2) is None, "one free GPU is not two"
     assert chosen([], "A", 1, num_processes=8) == ("A",), "more than there are: torch will say what is wrong"
-    assert (
-        chosen([training("A")], "AB", 2, device="cpu") == () and chosen([training("A")], "A", 1, device="cpu") is None
-    )
+    assert chosen([training("A")], "A", 1, device="cpu") == () and chosen([training(device="cpu")], "A", 1) == ("A",)
+    assert chosen([training(device="cpu")], "AB", 2, device="cpu") is None, "one beside the GPUs, not one for each"
     assert chosen([training()], "AB", 2) == ("B",), "one in the foreground sits on the first"
     assert chosen([training(device="cpu")], "AB", 2) == ("A",)
 

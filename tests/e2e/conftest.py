@@ -5,6 +5,7 @@ Not here: what is seen on the pages (one file an area).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -76,7 +77,8 @@ class Server:
     def stop_everything(self) -> None:
         """End the server and whatever it started."""
         for pid in processes_of(self.home):
-            os.kill(pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # one that was about to leave by itself
+                os.kill(pid, signal.SIGTERM)
         self.process.terminate()
         self.process.wait(10)
 

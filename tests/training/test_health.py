@@ -156,7 +156,7 @@ def test_a_batch_of_another_size_is_not_taken_for_a_slow_machine() -> None:
             step += 10
             found += watch.logged(step, 2.0, 1.0, 1e-3, (speed, 4.0 * step))
         watch.change_facts(dataclasses.replace(facts, tokens_per_step=facts.tokens_per_step // 4))
-    assert not [finding for finding in found if finding.kind == "slow_steps"]
+    assert not [finding for finding in found if finding.rule == "slow_steps"]
 
 
 def test_dead_units_are_told() -> None:

@@ -78,6 +78,24 @@ def test_a_step_that_is_no_number_leaves_the_weights_alone() -> None:
         assert torch.equal(old, new)
 
 
+@pytest.mark.parametrize(("breaks_at", "broken_step"), [(3, "step 4"), (6, "After step 6")])
+def test_weights_that_an_update_broke_are_in_no_checkpoint(breaks_at: int, broken_step: str) -> None:
+    saved: list[int] = []
+
+    class Break(Observer):
+        def on_evaluation(self, trainer: Trainer, *, is_last: bool) -> None:
+            if trainer.step == breaks_at:  # as the update just before would have done
+                with torch.no_grad():
+                    next(trainer.model.parameters()).view(-1)[0] = math.inf
+
+        def on_checkpoint(self, trainer: Trainer) -> None:
+            saved.append(trainer.step)
+
+    result = train(trainer_of(), [Break()])
+    assert result.state == "diverged" and broken_step in result.reason and "learning rate" in result.remedy
+    assert saved == ([] if breaks_at == 3 else [3])
+
+
 def test_moments_of_the_loop() -> None:
     calls: list[str] = []
 

@@ -158,16 +158,16 @@ def test_claims_go_by_age_and_kind(registry: Registry) -> None:
     assert registry.claim(ME, ["train"], foreground.id) is None
 
 
-def test_a_requeued_job_waits_behind_the_others_and_gives_up_in_the_end(registry: Registry) -> None:
+def test_a_requeued_job_comes_before_the_others_and_gives_up_in_the_end(registry: Registry) -> None:
     record = running(registry, "a", owner=GONE, max_attempts=2)
     other = registry.add("train", "b", {})
     old_token = token(record)
     record = registry.requeue(record.id, old_token, "Its process was gone.")
     assert (record.state, record.reason, record.owner) == ("queued", "Its process was gone.", None)
     first, second = registry.claim(ME, ["train"]), registry.claim(ME, ["train"])
-    assert first is not None and second is not None and (first.id, second.id) == (other.id, record.id)
-    assert second.attempts == 2 and supersedes(second.lease_token, old_token)
-    record = registry.requeue(record.id, token(second), "Its process was gone.")
+    assert first is not None and second is not None and (first.id, second.id) == (record.id, other.id)
+    assert first.attempts == 2 and supersedes(first.lease_token, old_token)
+    record = registry.requeue(record.id, token(first), "Its process was gone.")
     assert (record.state, record.attempts) == ("failed", 2)
     assert record.reason == "Its process was gone. It was tried 2 times." and record.remedy
     record = registry.resume(record.id)

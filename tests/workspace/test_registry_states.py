@@ -106,7 +106,7 @@ class RegistryMachine(RuleBasedStateMachine):
         self.registry.requeue(job_id, token, "gone")
         job.state, job.token = ("failed" if job.attempts >= MAX_ATTEMPTS else "queued"), None
         self.order.remove(job_id)
-        self.order.append(job_id)
+        self.order.insert(0, job_id)
 
     @rule(job_id=ids)
     def resume(self, job_id: str) -> None:
