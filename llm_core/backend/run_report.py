@@ -1,7 +1,7 @@
 """A run as one document: what came of it, its curves, what it wrote, what happened, its checkpoints, its settings, its environment.
 
-Gives the body of the page, with everything from data escaped, and the charts as plain numbers, thinned to what a screen shows. Not
-here: drawing them and the page itself (`llm_core.figures.standalone_page`), all points (`points_csv.py`).
+Gives the body of the page, with everything from data escaped, and the charts as plain numbers. Not here: which curves stand together
+(`report_charts.py`), drawing them and the page itself (`llm_core.figures.standalone_page`), all points (`points_csv.py`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-from tsdownsample import NaNMinMaxLTTBDownsampler
-
 from llm_core.backend.environment import FACT_LABELS, read_environment
+from llm_core.backend.report_charts import MAXIMUM_EVENTS, POINTS_OF_A_CURVE, ReportChart, run_charts
+from llm_core.backend.run_changes import RunChange, changes_of, with_changes
+from llm_core.backend.run_groups import spoken
 from llm_core.config.errors import UserError
 from llm_core.config.objective_words import ObjectiveWords, objective_words
 from llm_core.config.overrides import flatten
@@ -26,67 +26,13 @@ from llm_core.quantities import duration, large, loss_faces, size, three_digits
 from llm_core.workspace.checkpoints import list_checkpoints
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.lineage import read_lineage
-from llm_core.workspace.metrics_read import (
-    Event,
-    events,
-    metric_keys,
-    read_points,
-    samples,
-    segments,
-    surviving,
-)
+from llm_core.workspace.metrics_read import Event, events, metric_keys, samples, segments
 from llm_core.workspace.paths import Workspace
-from llm_core.workspace.run_colors import COLORS
 from llm_core.workspace.run_notes import read_notes
 from llm_core.workspace.runs import RunSummary, run_folder, summarise_run
 
-POINTS_OF_A_CURVE = 1_500
 MAXIMUM_SAMPLES = 60
-MAXIMUM_EVENTS = 2_000
-MAXIMUM_CURVES = 40
 MAXIMUM_SAMPLE_CHARACTERS = 5_000
-_MARKED_EVENTS = ("checkpoint", "resumed", "changed", "rolled_back", "health", "diverged", "paused")
-_TITLES = {
-    "learning_rate": "Learning rate",
-    "grad_norm": "Gradient norm",
-    "gradient_norm": "Gradient norm by part",
-    "update_ratio": "Update against weights by part",
-    "tokens_per_second": "Tokens per second",
-    "bits_per_byte": "Bits per byte",
-    "mfu": "Share of the device's arithmetic that is used",
-}
-
-
-@dataclass(frozen=True)
-class ReportCurve:
-    """One line of a chart."""
-
-    label: str
-    x: list[int]
-    y: list[float]
-    color: str
-    dash: str = "solid"
-    is_marked: bool = False
-
-
-@dataclass(frozen=True)
-class ReportMark:
-    """Something that happened at a step."""
-
-    x: float
-    kind: str
-    label: str
-
-
-@dataclass(frozen=True)
-class ReportChart:
-    """Curves that share an axis."""
-
-    title: str
-    curves: list[ReportCurve]
-    marks: list[ReportMark]
-    y_label: str
-    x_label: str = "step"
 
 
 @dataclass(frozen=True)
@@ -108,7 +54,7 @@ def run_report(workspace: Workspace, record: JobRecord, *, verdict: str = "") ->
     summary = summarise_run(workspace, record)
     words = objective_words()[summary.objective]
     happened, lineage = events(folder), segments(folder)
-    charts = run_charts(folder, words, happened)
+    charts = _placed(run_charts(folder, words, happened))
     places = "".join(f'<h3>{_text(chart.title)}</h3>\n<div id="{name}"></div>\n' for name, chart in charts.items())
     parts = [
         # The registry of a workspace that a run was copied into knows only when its folder was made.
@@ -118,7 +64,7 @@ def run_report(workspace: Workspace, record: JobRecord, *, verdict: str = "") ->
         _samples(folder),
         _events(happened),
         _checkpoints(folder),
-        _settings(record),
+        _settings(record, changes_of(folder)),
         _environment(folder),
         f'<p class="faint">Written by Glassbox on {_moment(datetime.now().timestamp())}. Curves are thinned to '
         f"{POINTS_OF_A_CURVE:,} points; the export as CSV holds all of them.</p>",
@@ -127,85 +73,36 @@ def run_report(workspace: Workspace, record: JobRecord, *, verdict: str = "") ->
 
 
 def chart_report(workspace: Workspace, record: JobRecord, keys: Sequence[str]) -> Report:
-    """One chart as a page: these curves of a run, with what happened along them.
+    """These curves of a run as a page, those of one kind in one chart, with what happened along them.
 
     Raises:
         UserError: the run has none of these curves.
     """
     folder = run_folder(workspace, record.id)
     words = objective_words()[summarise_run(workspace, record).objective]
-    known = [key for key in keys if key in metric_keys(folder)]
+    measured = metric_keys(folder)
+    known = [key for key in dict.fromkeys(keys) if key in measured]
     if not known:
-        have = ", ".join(metric_keys(folder)) or "none yet"
+        have = ", ".join(measured) or "none yet"
         raise UserError("This run has no such curve", value=", ".join(keys), limit=have, remedy="Choose one of these")
-    chart = _chart(folder, known, _title(known[0], words), words, _marks(events(folder)))
-    body = f'<h1>{_text(record.name)}</h1>\n<p class="faint">{_text(chart.title)}</p>\n<div id="chart-1"></div>'
-    return Report(f"{record.name}: {chart.title}", body, {"chart-1": chart})
+    return charts_page(record, run_charts(folder, words, events(folder), known))
 
 
-def run_charts(folder: Path, words: ObjectiveWords, happened: Sequence[Event]) -> dict[str, ReportChart]:
-    """Every curve of the run, those of one kind in one chart, losses first; by the id of its place in the document."""
-    groups: dict[str, list[str]] = {}
-    for key in metric_keys(folder):
-        groups.setdefault(_title(key, words), []).append(key)
-    first = [title for title in (_title(words.train_key, words),) if title in groups]
-    marks = _marks(happened)
-    charts = [
-        _chart(folder, groups[title], title, words, marks) for title in [*first, *(t for t in groups if t not in first)]
-    ]
-    return {f"chart-{number}": chart for number, chart in enumerate(charts, start=1) if chart.curves}
+def charts_page(record: JobRecord, charts: Sequence[ReportChart]) -> Report:
+    """A page of these charts of a run alone, each with what it is called and what it says."""
+    placed = _placed(charts)
+    parts = [f"<h1>{_text(record.name)}</h1>"]
+    for name, chart in placed.items():
+        parts.append(f'<p class="faint">{_text(chart.title)}</p>\n<div id="{name}"></div>')
+        if chart.caption:
+            parts.append(f'<p class="faint">{_text(chart.caption)}</p>')
+    titles = ", ".join(chart.title for chart in charts)
+    return Report(f"{record.name}: {titles}", "\n".join(parts), placed)
 
 
-def _title(key: str, words: ObjectiveWords) -> str:
-    if key in (words.train_key, words.validation_key):
-        return "Loss"
-    if key == words.accuracy_key:
-        return "Share found"
-    group, slash, _ = key.partition("/")
-    if slash and group not in _TITLES:
-        return key.replace("/", ": ").replace("_", " ").capitalize()
-    return _TITLES.get(group, group.replace("_", " ").capitalize())
-
-
-def _chart(
-    folder: Path, keys: Sequence[str], title: str, words: ObjectiveWords, marks: list[ReportMark]
-) -> ReportChart:
-    lineage = segments(folder)
-    curves: list[ReportCurve] = []
-    for index, key in enumerate(keys[:MAXIMUM_CURVES]):
-        points = read_points(folder, key)
-        points = points.where(surviving(points, lineage))
-        if not len(points):
-            continue
-        chosen = np.arange(len(points))
-        if len(points) > POINTS_OF_A_CURVE:
-            gaps = np.where(np.isfinite(points.value), points.value, np.nan)
-            chosen = np.unique(NaNMinMaxLTTBDownsampler().downsample(points.step, gaps, n_out=POINTS_OF_A_CURVE))
-        measured = (words.validation_key, words.accuracy_key, "bits_per_byte")
-        curves.append(
-            ReportCurve(
-                _curve_label(key, words),
-                points.step[chosen].tolist(),
-                points.value[chosen].tolist(),
-                COLORS[index % len(COLORS)],
-                is_marked=key in measured,
-            )
-        )
-    y_label = words.axis_title if title == "Loss" else title.lower()
-    return ReportChart(title, curves, marks, y_label)
-
-
-def _curve_label(key: str, words: ObjectiveWords) -> str:
-    known = {words.train_key: "training", words.validation_key: "validation"}
-    return known.get(key) or key.rpartition("/")[2].replace("_", " ")
-
-
-def _marks(happened: Sequence[Event]) -> list[ReportMark]:
-    return [
-        ReportMark(float(event.step), event.kind, event.message[:300])
-        for event in happened
-        if event.step is not None and event.kind in _MARKED_EVENTS
-    ][-MAXIMUM_EVENTS:]
+def _placed(charts: Sequence[ReportChart]) -> dict[str, ReportChart]:
+    """The charts by the id of their place in the document."""
+    return {f"chart-{number}": chart for number, chart in enumerate(charts, start=1)}
 
 
 def _head(record: JobRecord, summary: RunSummary, words: ObjectiveWords, verdict: str, started_at: float | None) -> str:
@@ -292,15 +189,25 @@ def _checkpoints(folder: Path) -> str:
     return _section("Checkpoints", _table(("Step", "Holds", "Size", "Written", ""), rows)) if rows else ""
 
 
-def _settings(record: JobRecord) -> str:
-    config = config_from_dict(record.config)
+def _settings(record: JobRecord, changes: Sequence[RunChange]) -> str:
+    """What the run has now, and how it came to differ from what it began with."""
+    config = config_from_dict(with_changes(record.config, changes))
     labels = {row.path: row.label for row in describe_run(config.model.kind, config.objective.kind)}
     rows = [
         (labels.get(path, path), "–" if value is None or value in ("", ()) else str(value), path)
         for path, value in flatten(config).items()
         if path != "schema_version"
     ]
-    return _section("Settings", _table(("Setting", "Value", "Name"), rows))
+    table = _table(("Setting", "Value", "Name"), rows)
+    if not changes:
+        return _section("Settings", table)
+    said = [
+        (f"{change.step:,}", labels.get(change.setting, change.setting), spoken(change.before), spoken(change.after))
+        for change in changes
+    ]
+    history = _table(("After step", "Setting", "From", "To"), said)
+    note = '<p class="faint">The values are those that the run has now; these were changed on the way.</p>'
+    return _section("Settings", f"{note}\n{history}\n{table}")
 
 
 def _environment(folder: Path) -> str:

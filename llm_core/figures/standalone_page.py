@@ -10,34 +10,10 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
-from llm_core.figures.run_chart import Curve, Mark, chart
-
-
-class PageChart(Protocol):
-    """One chart of a page."""
-
-    @property
-    def curves(self) -> Sequence[Curve]:
-        """Its lines."""
-        ...
-
-    @property
-    def marks(self) -> Sequence[Mark]:
-        """What happened along them."""
-        ...
-
-    @property
-    def x_label(self) -> str:
-        """What the horizontal axis counts."""
-        ...
-
-    @property
-    def y_label(self) -> str:
-        """What the vertical axis counts, with its unit."""
-        ...
+from llm_core.figures.run_chart import Chart, chart
 
 
 class Page(Protocol):
@@ -54,7 +30,7 @@ class Page(Protocol):
         ...
 
     @property
-    def charts(self) -> Mapping[str, PageChart]:
+    def charts(self) -> Mapping[str, Chart]:
         """The charts by the id of their places."""
         ...
 
@@ -65,10 +41,7 @@ def standalone_page(page: Page, plotly_script: str) -> str:
     Args:
         plotly_script: the source of plotly.js.
     """
-    charts = {
-        name: chart(found.curves, found.marks, x_label=found.x_label, y_label=found.y_label)
-        for name, found in page.charts.items()
-    }
+    charts = {name: chart(found) for name, found in page.charts.items()}
     sources = (plotly_script, _DRAW) if charts else ()
     assert "</script" not in plotly_script.lower(), "plotly.js can stand inside a page"
     hashes = " ".join(f"'sha256-{_sha256(source)}'" for source in sources) or "'none'"
@@ -104,10 +77,14 @@ const dark = matchMedia('(prefers-color-scheme: dark)');
 function draw() {
   const style = getComputedStyle(document.body);
   const ink = style.color, line = style.getPropertyValue('--line');
+  const shown = (trace) => !dark.matches || !trace.meta?.dark ? trace : {
+    ...trace, line: { ...trace.line, color: trace.meta.dark }, marker: { ...trace.marker, color: trace.meta.dark },
+    ...(trace.fill && { fillcolor: trace.meta.dark }),
+  };
   for (const [id, { data, layout, config }] of Object.entries(charts)) {
     const axis = (given) => ({ ...given, gridcolor: line, linecolor: line });
-    Plotly.react(document.getElementById(id), data, {
-      ...layout, font: { color: ink, size: 12 }, xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
+    Plotly.react(document.getElementById(id), data.map(shown), {
+      ...layout, paper_bgcolor: style.backgroundColor, font: { color: ink, size: 12 }, xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
       hoverlabel: { bgcolor: style.backgroundColor, font: { color: ink } },
     }, {
       ...config, toImageButtonOptions: { filename: id, scale: 2 },

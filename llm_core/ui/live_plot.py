@@ -125,8 +125,8 @@ def live_plot(
     bytes_per_token: float | None = None,
     picked: int | None = None,
     on_pick: Callable[[int], None] | None = None,
-) -> None:
-    """Draw curves that grow while the runs train.
+) -> dict[str, Any]:
+    """Draw curves that grow while the runs train. Gives back what the chart was told, for `chart_page.py`.
 
     Args:
         runs: what to draw, in the colour and dash of each run; with several, each curve is named at its end.
@@ -186,7 +186,7 @@ def live_plot(
     }
     if on_pick is None:
         _component()(key=key, data=data)
-        return
+        return data
 
     def clicked() -> None:
         step = st.session_state[key]["picked"]
@@ -194,6 +194,7 @@ def live_plot(
             on_pick(step)
 
     _component()(key=key, data=data, on_picked_change=clicked)
+    return data
 
 
 def _plotted(run: PlottedRun, x: XAxis, bytes_per_token: float | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from llm_core.backend.verdict import SHOWN_ORDER
+from llm_core.ui.chart_page import ShownChart
 from llm_core.ui.guides import guides
 from llm_core.ui.live_plot import Band, Look, PlottedRun, XAxis, live_plot
 from llm_core.ui.part_charts import Chart, device_charts, layer_chart, speed_charts
@@ -30,8 +31,10 @@ _MEASURES = {"update_ratio": "Update ratio", "gradient_norm": "Gradient norm"}
 PICK_HINT = "Click a point or a mark to look at its step."
 
 
-def show_charts(view: RunView, summary: RunSummary, picked: int | None, on_pick: Callable[[int], None]) -> list[str]:
-    """The controls and the charts they choose; the keys that are shown.
+def show_charts(
+    view: RunView, summary: RunSummary, picked: int | None, on_pick: Callable[[int], None]
+) -> list[ShownChart]:
+    """The controls and the charts they choose; what they show.
 
     Args:
         picked: the step that is looked at, marked in every chart.
@@ -64,8 +67,9 @@ def show_charts(view: RunView, summary: RunSummary, picked: int | None, on_pick:
     charts = _charts(view, summary, shown, unit, measure)
     if not charts:
         st.caption("This run has measured nothing of this kind, or nothing yet.")
+    told: list[ShownChart] = []
     for place, chart in enumerate(charts):
-        live_plot(
+        data = live_plot(
             runs=[_plotted(view)],
             keys=chart.keys,
             x=axis,
@@ -83,7 +87,8 @@ def show_charts(view: RunView, summary: RunSummary, picked: int | None, on_pick:
             key=f"monitor-{view.record.id}" + (f"-{place}" if place else ""),
         )
         st.caption(literal(chart.caption))
-    return [key for chart in charts for key in chart.keys]
+        told.append(ShownChart(data, chart.caption.replace(PICK_HINT, "").strip()))
+    return told
 
 
 def _curve_names(view: RunView) -> list[str]:

@@ -14,6 +14,7 @@ from llm_core.backend.run_report import Report, chart_report, run_report
 from llm_core.config.objective_words import objective_words
 from llm_core.figures.standalone_page import standalone_page
 from llm_core.quantities import size
+from llm_core.ui.chart_page import ShownChart, chart_page
 from llm_core.ui.guards import asking
 from llm_core.web.run_downloads import archive_address, points_address
 from llm_core.web.vendor import plotly_source
@@ -22,12 +23,12 @@ from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.runs import folder_bytes, run_folder
 
 
-def run_exports(record: JobRecord, *, verdict: str = "", keys: Sequence[str] = ()) -> None:
+def run_exports(record: JobRecord, *, verdict: str = "", shown: Sequence[ShownChart] = ()) -> None:
     """The downloads of one run.
 
     Args:
         verdict: the sentence under the chart, for the report.
-        keys: the curves that the page shows, for the chart as a page; the losses when empty.
+        shown: the charts that the page shows, for the chart as a page; the losses over steps when empty.
     """
     workspace = open_workspace()
     folder = run_folder(workspace, record.id)
@@ -35,7 +36,8 @@ def run_exports(record: JobRecord, *, verdict: str = "", keys: Sequence[str] = (
         st.caption("There is nothing to export before the run has started.")
         return
     words = objective_words().get(str((record.config.get("objective") or {}).get("kind")), objective_words()["causal"])
-    shown = list(keys) or [words.train_key, words.validation_key]
+    losses = [words.train_key, words.validation_key]
+    curves = [key for chart in shown for key in chart.keys]
     st.link_button(
         "All points (CSV)",
         points_address(record.id),
@@ -54,10 +56,10 @@ def run_exports(record: JobRecord, *, verdict: str = "", keys: Sequence[str] = (
     _page(
         "This chart (HTML)",
         f"{record.name}-chart.html",
-        lambda: chart_report(workspace, record, shown),
+        lambda: chart_page(workspace, record, shown) if shown else chart_report(workspace, record, losses),
         icon=":material/show_chart:",
-        key=f"chart-{record.id}-{'-'.join(shown)}",
-        help="The curves with zoom and hover, in one file. The camera button in the chart saves a picture.",
+        key=f"chart-{record.id}-{'-'.join(curves)}",
+        help="What the page shows now, with zoom and hover, in one file. The camera button in the chart saves a picture.",
     )
     st.link_button(
         "Whole run (zip)",
