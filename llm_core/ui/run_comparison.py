@@ -96,6 +96,7 @@ def settings_table(runs: Sequence[ListedRun], *, only_differences: bool) -> pd.D
     for name in NAMING_SETTINGS:
         rows.pop(f"{labels.get(name, name)} ({name})", None)
     rows["Forked from"] = [None if run.lineage is None else _origin(run) for run in runs]
+    rows["Changed on the way"] = [run.history or None for run in runs]
     for name, label in FACT_LABELS.items():
         rows[f"{label} (environment)"] = [run.environment.get(name) for run in runs]
     said = {label: [spoken(value) for value in values] for label, values in rows.items() if any(map(_is_there, values))}

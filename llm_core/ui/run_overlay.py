@@ -30,6 +30,7 @@ from llm_core.models.families import families
 from llm_core.ui.live_plot import Guide, PlottedRun, XAxis, live_plot
 from llm_core.ui.run_summaries import ListedRun
 from llm_core.ui.states import literal
+from llm_core.ui.still_pictures import still_picture
 from llm_core.web.series import is_exact
 from llm_core.workspace.job_record import FINAL, FINISHED
 from llm_core.workspace.metrics_read import PointArrays, events, few_points, read_points, segments, surviving
@@ -118,7 +119,7 @@ def show_sweep(runs: Sequence[ListedRun]) -> None:
     if not any(loss is not None for loss in losses):
         losses, title = [run.summary.val_loss for run in runs], "validation loss"
     st.markdown(f"**{literal(sweep.capitalize())}**")
-    st.plotly_chart(
+    still_picture(
         parallel_coordinates(
             axes,
             losses,
@@ -126,14 +127,13 @@ def show_sweep(runs: Sequence[ListedRun]) -> None:
             loss_title=title,
             dark=st.context.theme.type == "dark",
         ),
-        config={"displayModeBar": False},
-        theme=None,
         key="runs-sweep",
         alt="Settings and loss of each run of the sweep",
+        file_name="sweep",
     )
     more = f" The first {MOST_AXES} of {len(apart)} settings are drawn." if len(apart) > MOST_AXES else ""
     st.caption(
-        f"A line is a run; it meets each setting at its value and ends at its loss. The thick one is the best.{more}"
+        f"A line is a run; it meets each setting at its value and ends at its loss. The thick one has the lowest loss.{more}"
     )
 
 
@@ -166,7 +166,7 @@ def _groupings(runs: Sequence[ListedRun]) -> dict[str, str]:
     """What the runs can be grouped by: whatever puts at least two of them together, and not all."""
     configs = [run.config for run in runs]
     found = {_NOT_GROUPED: "nothing: every run by itself"}
-    if any(len(places) > 1 for places in grouped_but_for_seed(configs, [run.data_hash for run in runs])):
+    if any(len(places) > 1 for places in grouped_but_for_seed(configs, _besides(runs))):
         found[_BY_SEED] = "all settings but the seed"
     labels = setting_labels()
     for name in differing_settings(configs):
@@ -209,7 +209,11 @@ def _lay_over(runs: Sequence[ListedRun], curve: Curve, x: XAxis) -> None:
         guides=guides,
         key="overlay-" + "-".join(run["id"] for run in plotted),
     )
-    some = "" if len(drawn) + len(guides) >= len(runs) else f" The {len(drawn)} best of {len(runs)} are drawn."
+    some = (
+        ""
+        if len(drawn) + len(guides) >= len(runs)
+        else f" The {len(drawn)} of {len(runs)} with the lowest loss are drawn."
+    )
     st.caption(curve.caption + some)
 
 
@@ -217,27 +221,48 @@ def _show_bands(workspace: Workspace, runs: Sequence[ListedRun], curve: Curve, x
     """Mean, lowest and highest of each group."""
     configs = [run.config for run in runs]
     if by == _BY_SEED:
-        places = grouped_but_for_seed(configs, [run.data_hash for run in runs])
+        places = grouped_but_for_seed(configs, _besides(runs))
         groups = dict(zip(group_labels([[configs[place] for place in group] for group in places]), places, strict=True))
     else:
         groups = grouped_by(configs, by)
     bands: list[Band] = []
+    left_out: dict[str, int] = {}
+    is_cut = False
     for label, group in groups.items():
         points = [_points(workspace, runs[place], curve.key) for place in group]
         band = mean_band([(getattr(found, x), found.value) for found in points])
         if band.count:
             bands.append(Band(label, band.x, band.mean, band.low, band.high, band.count))
+            is_cut |= band.is_cut
+        if band.left_out:
+            left_out[label] = band.left_out
     if not bands:
         st.caption("None of these runs has such a curve yet.")
         return
-    st.plotly_chart(
+    still_picture(
         group_bands(bands, x_title=_X_TITLES[x], y_title=curve.y_title, dark=st.context.theme.type == "dark"),
-        config={"displayModeBar": False},
-        theme=None,
         key="runs-bands",
         alt=f"{curve.y_title} by group",
+        file_name=f"{curve.title.lower()}-by-group",
     )
-    st.caption(f"{curve.caption} The line is the mean of a group, the band reaches from its lowest run to its highest.")
+    means = "The line is the mean of a group, the band reaches from its lowest run to its highest."
+    st.caption(literal(" ".join((curve.caption, means, *_ended_early(left_out, is_cut=is_cut)))))
+
+
+def _ended_early(left_out: dict[str, int], *, is_cut: bool) -> list[str]:
+    """What of the runs is not in the bands."""
+    said: list[str] = []
+    if left_out:
+        counted = ", ".join(f"{count} of “{label}”" for label, count in left_out.items())
+        said.append(f"Left out, because they came less than half as far as the longest of their group: {counted}.")
+    if is_cut:
+        said.append("A band ends where the shortest of its runs does.")
+    return said
+
+
+def _besides(runs: Sequence[ListedRun]) -> list[str]:
+    """What must be the same of runs beside their settings: the text, and what was changed on the way."""
+    return [f"{run.data_hash} {run.history}" for run in runs]
 
 
 def _points(workspace: Workspace, run: ListedRun, key: str) -> PointArrays:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from llm_core.backend.environment import read_environment
+from llm_core.backend.run_changes import RunChange, changes_of, spoken_changes, with_changes
 from llm_core.backend.run_groups import group_of
+from llm_core.config.errors import UserError
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.lineage import Lineage, read_lineage
 from llm_core.workspace.paths import Workspace
@@ -29,11 +32,14 @@ class ListedRun:
 
     summary: RunSummary
     config: dict[str, Any]
+    """As they lie on disk, with what was changed on the way."""
     environment: dict[str, Any]
     """What it was computed with; empty where that was not recorded."""
     lineage: Lineage | None
     """Where it was forked from."""
     tags: tuple[str, ...]
+    changes: tuple[RunChange, ...] = ()
+    """Of its settings, on the way."""
 
     @property
     def id(self) -> str:
@@ -62,6 +68,11 @@ class ListedRun:
         return str(self.environment.get("data_hash") or "")
 
     @property
+    def history(self) -> str:
+        """What was changed on the way, in one line; empty for nothing."""
+        return spoken_changes(self.changes)
+
+    @property
     def is_archived(self) -> bool:
         """Whether it is kept out of the table."""
         return ARCHIVED in self.tags
@@ -84,20 +95,36 @@ def listed_runs(workspace: Workspace, records: Iterable[JobRecord]) -> list[List
     for record, summary in zip(records, summaries_of(workspace, records), strict=True):
         folder = run_folder(workspace, record.id)
         if record.is_final:
-            environment, lineage = _facts(str(workspace.root), record.id, record.ended_at, workspace)
+            facts = _kept_facts(str(workspace.root), record.id, record.ended_at, workspace)
         else:
-            environment, lineage = read_environment(folder), read_lineage(folder)
-        listed.append(ListedRun(summary, record.config, environment, lineage, read_notes(folder).tags))
+            facts = _read_facts(folder)
+        config = with_changes(record.config, facts.changes)
+        tags = read_notes(folder).tags
+        listed.append(ListedRun(summary, config, facts.environment, facts.lineage, tags, facts.changes))
     return listed
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """What a run's folder says beside its figures."""
+
+    environment: dict[str, Any]
+    lineage: Lineage | None
+    changes: tuple[RunChange, ...]
+
+
 @st.cache_resource(max_entries=2_000, show_spinner=False)
-def _facts(
-    root: str, run_id: str, ended_at: float | None, _workspace: Workspace
-) -> tuple[dict[str, Any], Lineage | None]:
-    """What an ended run's folder says that changes no more."""
-    folder = run_folder(_workspace, run_id)
-    return read_environment(folder), read_lineage(folder)
+def _kept_facts(root: str, run_id: str, ended_at: float | None, _workspace: Workspace) -> _Facts:
+    """Those of an ended run change no more before it goes on and ends anew."""
+    return _read_facts(run_folder(_workspace, run_id))
+
+
+def _read_facts(folder: Path) -> _Facts:
+    try:
+        changes = tuple(changes_of(folder))
+    except UserError:
+        changes = ()  # a damaged file must not take the list of runs down; the run's own page names the damage
+    return _Facts(read_environment(folder), read_lineage(folder), changes)
 
 
 @st.cache_resource(max_entries=2_000, show_spinner=False)
