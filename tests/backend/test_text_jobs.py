@@ -116,7 +116,7 @@ def test_a_tokenizer_is_kept_while_a_run_waits_for_it(workspace: Workspace) -> N
     record = train_tokenizer(workspace, "letters", "bpe", 260, name="pieces")
     for reference in (record.id, "pieces"):
         with Registry(workspace) as registry:
-            run = registry.add("train", "waiting", {"data": {"tokenizer": reference}}, foreground=True)
+            run = registry.add("train", f"waiting for {reference}", {"data": {"tokenizer": reference}}, foreground=True)
         with pytest.raises(Refused, match="waiting"):
             delete_kept_tokenizer(workspace, "pieces")
         with Registry(workspace) as registry:
