@@ -116,6 +116,7 @@ def say_the_truth(text: str) -> None:
 
 def fill(chosen: ChosenRun) -> None:
     """An encoder: what it puts where something is hidden."""
+    require("look-inside")
     text, is_known = write_text(chosen)
     # It changes nothing and needs no more than the text: the button is for the hand that looks for one.
     st.button(box.button, type="primary", icon=":material/edit_note:", key="fill", disabled=not is_known)
@@ -142,6 +143,7 @@ def fill(chosen: ChosenRun) -> None:
 
 def show_candidates(text: str, settings: SamplingConfig) -> None:
     """What may come next, before and after the settings."""
+    require("look-inside")
     tokens = client.next_token(record.id, step, text, settings)["tokens"][:SHOWN_CANDIDATES]
     st.plotly_chart(
         candidates(

@@ -6,6 +6,7 @@ Not here: what is shown of them (`attention_views.py`), what the tokenizer does 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -15,6 +16,7 @@ from llm_core.config.run import RunConfig, config_from_dict
 from llm_core.models.families import families
 from llm_core.text.hidden_places import GAP, MASK
 from llm_core.text.tokenizer_interface import TextTokenizer
+from llm_core.ui.guards import require
 from llm_core.ui.link import asked, remembered, tell
 from llm_core.ui.model_choice import ChosenRun
 from llm_core.ui.states import literal
@@ -43,11 +45,18 @@ def inspected(
 ) -> dict[str, Any]:
     """The inference process's answer, kept for a while; `created_at` tells a checkpoint that was written anew from its predecessor."""
     del created_at
-    return InferenceClient(open_workspace(root)).request(method, run_id=run_id, step=step, text=text, **more)
+    client = InferenceClient(open_workspace(root))
+    looks: dict[str, Callable[..., dict[str, Any]]] = {
+        "attention": client.attention,
+        "influence": client.influence,
+        "units": client.units,
+    }
+    return looks[method](run_id, step, text, **more)
 
 
 def ask(workspace: Workspace, chosen: ChosenRun, step: int, text: str, method: str, **more: Any) -> dict[str, Any]:
     """`attention`, `influence` or `units` of a text at a checkpoint. Raises UserError for a text that cannot be looked at."""
+    require("look-inside")
     created_at = chosen.at(step).created_at
     return inspected(str(workspace.root), chosen.record.id, step, created_at, text, method, **more)
 

@@ -1,4 +1,4 @@
-"""Every action that changes something: its name, who may do it, and what it does.
+"""Every action that changes something or asks a model: its name, who may do it, and what it does.
 
 One list for the pages (`llm_core.ui.guards.require`) and for the routes under /api (`access.py`). An action that is not here can be
 done by nobody, and `tests/test_actions.py` reads the pages: a change that asks for no action fails there. Not here: who somebody is
@@ -65,6 +65,10 @@ ACTIONS: Mapping[str, Action] = {
     # Using a model
     "generate": _trainer("let a model write"),
     "stop-generation": _trainer("stop a model that writes"),
+    # A viewer looks, inside a model too: that writes nothing down, but it starts the inference process and takes its time. What is asked
+    # at once is bounded there.
+    "look-inside": Action(VIEWER, "look inside a model"),
+    "read-writing": Action(VIEWER, "read what a model wrote"),
     # Only reads, but it hands out whole runs and texts.
     "download": Action(VIEWER, "download it"),
 }
@@ -81,6 +85,22 @@ def is_allowed(role: str | None, action: str) -> bool:
     """Whether somebody of this role (None: not signed in) may do it."""
     needed = action_named(action).permission
     return role is not None and _RANKS[role] >= _RANKS[needed]
+
+
+# What can be asked of the inference process, by the method of `InferenceClient`; a method that is not here is asked by no page.
+INFERENCE_ACTIONS: Mapping[str, str] = {
+    "start_generation": "generate",
+    "stop_generation": "stop-generation",
+    "poll_generation": "read-writing",
+    "kept_generation": "read-writing",
+    "next_token": "look-inside",
+    "fill": "look-inside",
+    "attention": "look-inside",
+    "influence": "look-inside",
+    "units": "look-inside",
+    "score": "look-inside",
+    "step_batch": "look-inside",
+}
 
 
 # Requests that change something, by method and the route's path; a write to any other address below /api finds nothing there.
