@@ -55,6 +55,7 @@ def _result(run: ListedRun) -> dict[str, Any]:
         **_filling(summary),
         "parameters": summary.parameters,
         "steps": summary.steps,
+        "tokens read": summary.tokens,
         "tokens/s": summary.tokens_per_second,
         "time": summary.seconds,
         "seed": run.seed,
@@ -122,6 +123,9 @@ _COLUMNS = {
     "training": st.column_config.NumberColumn(format="%.3f", help="In nats per token, of the last batch."),
     "parameters": st.column_config.NumberColumn(format="localized"),
     "steps": st.column_config.NumberColumn(format="localized"),
+    "tokens read": st.column_config.NumberColumn(
+        format="localized", help="In training, those read again counted again; of an n-gram model those it counted."
+    ),
     "tokens/s": st.column_config.NumberColumn(format="compact"),
     "time": st.column_config.NumberColumn(format="%.0f s", help="Training time without pauses."),
     "seed": st.column_config.NumberColumn(format="%d"),
