@@ -24,6 +24,7 @@ from llm_core.backend.notices import (
     resolve_host,
     tell_ending,
 )
+from llm_core.backend.run_commands import stop_run
 from llm_core.backend.supervisor import Supervisor
 from llm_core.config.errors import UserError
 from llm_core.config.overrides import apply_overrides
@@ -32,7 +33,7 @@ from llm_core.config.slots import Slots
 from llm_core.config.timing import Timing
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.paths import Workspace
-from llm_core.workspace.process_identity import identify
+from llm_core.workspace.process_identity import identify, this_process
 from llm_core.workspace.registry import Registry
 from tests.backend.support import wait_for
 from tests.backend.webhook_server import OK, serving
@@ -87,6 +88,43 @@ def test_a_run_whose_worker_is_lost_for_good_is_told_of_as_well(
         assert registry.get(run.id).state == "failed"
         wait_for("the webhook", lambda: server.requests)
         assert b'"state": "failed"' in server.requests[0]
+
+
+def test_a_run_that_is_stopped_while_it_rests_is_told_of_and_one_that_never_began_is_not(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(OK) as server, Registry(workspace) as registry:
+        place = f"127.0.0.1:{server.port}"
+        monkeypatch.setenv("GLASSBOX_WEBHOOK_HOSTS", place)
+        config = ended(f"http://{place}/").config
+
+        def begun(name: str) -> JobRecord:
+            run = registry.claim(this_process(), ("train",), registry.add("train", name, config).id)
+            assert run is not None
+            return registry.move(run.id, "running", token=run.lease_token)
+
+        resting = [begun(name) for name in ("paused", "deleted", "resumed", "goes on")]
+        for run in resting:
+            registry.move(run.id, "paused", token=run.lease_token)
+        paused, deleted, resumed, goes_on = (run.id for run in resting)
+        busy = begun("busy")  # so that no run of the queue gets its turn
+        registry.resume(resumed)
+        never = registry.add("train", "never began", config).id
+        supervisor = Supervisor(registry, Timing(), Slots())
+        supervisor.look()
+        stop_run(workspace, paused)
+        registry.cancel(deleted)
+        registry.delete(deleted)
+        registry.cancel(resumed)
+        registry.cancel(never)
+        registry.resume(goes_on)
+        for _ in range(2):
+            supervisor.look()
+        wait_for("both messages", lambda: len(server.requests) >= 2)
+        told = {json.loads(request.partition(b"\r\n\r\n")[2])["name"] for request in server.requests}
+        assert told == {"paused", "resumed"} and len(server.requests) == 2
+        registry.cancel(goes_on)
+        registry.move(busy.id, "stopped", token=busy.lease_token)
 
 
 REFUSED = [
