@@ -9,6 +9,7 @@ import streamlit as st
 
 from llm_core.config.errors import UserError
 from llm_core.ui.guards import asks_for_password, current_role
+from llm_core.ui.run_notice import watch_for_ends
 from llm_core.ui.states import show_error
 from llm_core.ui.status import REFRESH_SECONDS, status_block
 
@@ -110,6 +111,7 @@ if role is None:
 
 with st.sidebar:
     living_frame()
+    watch_for_ends()
     if asks_for_password():
         st.caption(f"Signed in as {role} · [Sign out](/sign-out)")
 

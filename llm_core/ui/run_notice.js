@@ -1,22 +1,26 @@
 // "Tell me when it ends": asks for permission on the click, then asks how the run is until it has ended, whichever page of the tab is
-// shown. Not here: messages while no tab is open (the webhook sends those).
+// shown. The frame of every page loads it too, so that a reload goes on watching. Not here: messages while no tab is open (the webhook).
 
 const ENDS = { finished: 'has finished', stopped: 'was stopped', failed: 'failed', diverged: 'diverged' };
 const EVERY_MS = 4000;
+const KEPT = 'glassbox-notice-';
 // Lasts as long as the tab: the script is loaded anew with each page, and leaving Monitor must not end the watch.
 const watched = (window.glassboxNotices ??= new Map());
-const kept = (id) => `glassbox-notice-${id}`;
 
 function forget(id) {
   clearTimeout(watched.get(id));
   watched.delete(id);
-  localStorage.removeItem(kept(id));
+  localStorage.removeItem(KEPT + id);
 }
 
 function watch(run) {
   if (watched.has(run.id)) return;
-  localStorage.setItem(kept(run.id), '1');
+  localStorage.setItem(KEPT + run.id, run.name);
   watched.set(run.id, setTimeout(look, 0, run));
+}
+
+function goOn() {
+  for (const [key, name] of Object.entries(localStorage)) if (key.startsWith(KEPT)) watch({ id: key.slice(KEPT.length), name });
 }
 
 // Browsers on phones let pages ask and then refuse to show anything: the title of the tab says it there.
@@ -29,6 +33,8 @@ function tell(title, body, tag) {
 }
 
 async function look(run) {
+  // Another tab has told already, or was asked not to.
+  if (!localStorage.getItem(KEPT + run.id)) return forget(run.id);
   try {
     const response = await fetch(`/api/runs/${encodeURIComponent(run.id)}/heartbeat`, { cache: 'no-store' });
     if (response.status === 404) return forget(run.id);
@@ -45,13 +51,15 @@ async function look(run) {
 }
 
 export default function ({ data, parentElement }) {
+  const canTell = window.isSecureContext && 'Notification' in window;
+  if (canTell && Notification.permission === 'granted') goOn();
   const [box, line] = ['input', 'small'].map((name) => parentElement.querySelector(name));
-  if (!window.isSecureContext || !('Notification' in window)) {
+  if (!box) return;
+  if (!canTell) {
     box.disabled = true;
     line.textContent = 'Notices need a secure address: https, or this machine itself.';
     return;
   }
-  if (localStorage.getItem(kept(data.id)) && Notification.permission === 'granted') watch(data);
   box.checked = watched.has(data.id);
   box.onchange = async () => {
     line.textContent = '';

@@ -1,6 +1,7 @@
 """A switch on Monitor: the browser tells when the run has ended, also from another tab.
 
-The script (`run_notice.js`) asks the browser for permission on the click and then polls `/api/runs/{id}/heartbeat`.
+The script (`run_notice.js`) asks the browser for permission on the click and then polls `/api/runs/{id}/heartbeat`. What is waited for is
+kept in the browser, so that any page goes on with it after a reload.
 Not here: telling another program, with no page open (`llm_core.backend.notices`).
 """
 
@@ -21,13 +22,26 @@ _HTML = """
 
 
 def run_notice(record: JobRecord) -> None:
-    """The switch, while there is an end to wait for. What was switched on stays so over a reload, for this browser."""
+    """The switch, while there is an end to wait for. What was switched on stays so, for this browser."""
     if not record.is_final:
         _component()(key=f"notice-{record.id}", data={"id": record.id, "name": record.name})
+
+
+def watch_for_ends() -> None:
+    """In the frame of every page, nothing to see: goes on waiting for the ends that this browser was asked to tell of."""
+    _frame()(key="notices", data={})
 
 
 @cache
 def _component() -> Any:
     """Registered once a process. It has no style of its own: not isolated, it reads like the text around it."""
-    script = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
-    return component("glassbox_run_notice", html=_HTML, js=script, isolate_styles=False)
+    return component("glassbox_run_notice", html=_HTML, js=_script(), isolate_styles=False)
+
+
+@cache
+def _frame() -> Any:
+    return component("glassbox_run_notices", js=_script(), isolate_styles=False)
+
+
+def _script() -> str:
+    return Path(__file__).with_suffix(".js").read_text(encoding="utf-8")

@@ -69,7 +69,7 @@ def home(runs: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def component(app: AppTest) -> dict[str, Any]:
-    (element,) = app.get("bidi_component")
+    (element,) = app.main.get("bidi_component")
     return json.loads(element.proto.json)
 
 

@@ -39,7 +39,7 @@ def home(runs: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> 
 
 def component(app: AppTest) -> dict[str, Any]:
     """What the token view was handed; empty when it is not there."""
-    elements = app.get("bidi_component")
+    elements = app.main.get("bidi_component")
     return json.loads(elements[0].proto.json) if elements else {}
 
 

@@ -16,13 +16,15 @@ from tests.web.live_run import LiveRun
 
 PAGE = """
 import streamlit as st
-from llm_core.ui.run_notice import run_notice
+from llm_core.ui.run_notice import run_notice, watch_for_ends
 from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.registry import Registry
 st.title("Watched")
 with Registry(open_workspace()) as registry:
     record = registry.get("{id}")
-if not st.toggle("Elsewhere"):
+with st.sidebar:
+    watch_for_ends()
+if not st.toggle("Elsewhere", "elsewhere" in st.query_params):
     run_notice(record)
 """
 # The real Notification shows nothing in a browser without a screen; this one remembers.
@@ -78,6 +80,14 @@ def test_a_notice_comes_when_the_run_ends_and_not_without_leave(browser: Browser
         with page.expect_response("**/heartbeat"):
             pass
         assert page.evaluate("window.notices") == []
+
+        # Another page after a reload, on a phone whose sidebar is shut, goes on waiting.
+        page.set_viewport_size({"width": 390, "height": 844})
+        with page.expect_response("**/heartbeat"):
+            page.goto(f"{stage.url}?elsewhere=1")
+        expect(page.get_by_text("Watched")).to_be_visible()
+        expect(box).not_to_be_attached()
+        page.evaluate(REMEMBERING)
         registry.move(run.id, "diverged", token=run.token, reason="The loss is not a finite number.")
         page.wait_for_function("window.notices.length")
         assert page.evaluate("window.notices") == [["<b>one diverged", "The loss is not a finite number."]]
