@@ -64,7 +64,7 @@ class ProcessGroup:
             torch.cuda.set_device(rank)
         backend = "nccl" if device == "cuda" else "gloo"
         patience = _PATIENCE if rank else _PATIENCE_OF_THE_FIRST
-        store = dist.FileStore(str(meeting_place), size)
+        store = dist.FileStore(str(meeting_place), size)  # pyright: ignore[reportPrivateImportUsage] - documented there
         store.set(f"process {rank}", "here")
         everybody = [f"process {other}" for other in range(size)]
         while not store.check(everybody):
