@@ -206,9 +206,7 @@ class Registry(RegistryReader):
             change_one(connection, job_id, token, changes, state=record.state)
             return get_record(connection, job_id)
 
-    def requeue(
-        self, job_id: str, token: str, reason: str, remedy: str = "Resume it to go on"
-    ) -> JobRecord:
+    def requeue(self, job_id: str, token: str, reason: str, remedy: str = "Resume it to go on") -> JobRecord:
         """Give a job whose worker is gone back to the queue, before the others: it had begun.
 
         After its last attempt, or when a person ran it in the foreground (nobody else would start it), it ends as `failed`.

@@ -105,7 +105,10 @@ def test_a_clock_that_jumps_kills_nobody_and_silence_does(
         wait_for("the silent worker to be ended", lambda: not supervisor.look(), 20)
         assert sleeper.poll() is not None
         ended = registry.get(record.id)
-        assert (ended.state, ended.owner) == ("failed", None) and "no sign of life and was ended. It was tried once" in ended.reason
+        assert (ended.state, ended.owner) == (
+            "failed",
+            None,
+        ) and "no sign of life and was ended. It was tried once" in ended.reason
         assert [event.kind for event in registry.events()] == ["silent"]
 
 
