@@ -16,7 +16,7 @@ from llm_core.ui.live_plot import Band, Look, PlottedRun, XAxis, live_plot
 from llm_core.ui.part_charts import Chart, device_charts, layer_chart, speed_charts
 from llm_core.ui.run_view import RunView
 from llm_core.ui.states import literal
-from llm_core.workspace.metrics_read import metric_keys
+from llm_core.workspace.metrics_read import last_tried_step, metric_keys
 from llm_core.workspace.runs import RunSummary
 
 _AXES: dict[XAxis, str] = {
@@ -63,7 +63,7 @@ def show_charts(
         with st.popover("View", icon=":material/tune:"):
             axis, smooth, is_log = _view_settings(view, shown)
             if not view.is_counted and summary.steps:
-                _step_box(view, summary.steps, on_pick)
+                _step_box(view, last_tried_step(view.folder), on_pick)
     charts = _charts(view, summary, shown, unit, measure)
     if not charts:
         st.caption("This run has measured nothing of this kind, or nothing yet.")
