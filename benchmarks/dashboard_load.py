@@ -54,6 +54,8 @@ class Tally:
     unchanged: int = 0
     floor_ms: list[float] = field(default_factory=list[float])
     faults: list[str] = field(default_factory=list[str])
+    written: list[int] = field(default_factory=list[int])
+    """Points that the runs grew by, each time."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,14 +123,14 @@ def measure(
         threading.Thread(target=watch, args=(port, run_ids, tally, over, seed), daemon=True)
         for seed in range(options.clients)
     ]
-    threads.append(threading.Thread(target=write_on, args=(writers, options.points, over), daemon=True))
+    threads.append(threading.Thread(target=write_on, args=(writers, options.points, tally, over), daemon=True))
     for thread in threads:
         thread.start()
     looks = look_at(workspace, server, time.monotonic() + 60 * options.minutes)
     over.set()
     for thread in threads:
         thread.join(20)
-    waits = np.array(tally.waits_ms)
+    waits = np.array(tally.waits_ms or [np.nan])
     return {
         "minutes": options.minutes,
         "runs": options.runs,
@@ -137,20 +139,24 @@ def measure(
         "answers": len(waits),
         "unchanged": tally.unchanged,
         "waits_ms": {f"p{share}": round(float(np.percentile(waits, share)), 1) for share in PERCENTILES},
-        "floor_ms": {f"p{share}": round(float(np.percentile(tally.floor_ms, share)), 1) for share in PERCENTILES},
-        "largest_answer_bytes_gzip": max(tally.sizes_bytes),
+        "floor_ms": {
+            f"p{share}": round(float(np.percentile(tally.floor_ms or [np.nan], share)), 1) for share in PERCENTILES
+        },
+        "largest_answer_bytes_gzip": max(tally.sizes_bytes, default=0),
+        "points_written_meanwhile": sum(tally.written),
         "server": looks,
         "faults": tally.faults[:20],
     }
 
 
-def write_on(writers: list[tuple[str, MetricsWriter]], step: int, over: threading.Event) -> None:
+def write_on(writers: list[tuple[str, MetricsWriter]], step: int, tally: Tally, over: threading.Event) -> None:
     """Every run grows, as a training run's file does."""
     while not over.wait(WRITE_SECONDS):
         step += 10
         for _, writer in writers:
             writer.point("train_loss", step, 768 * step, 0.06 * step, 1.5)
             writer.heartbeat({"phase": "training", "step": step})
+        tally.written.append(len(writers))
 
 
 def watch(port: int, run_ids: list[str], tally: Tally, over: threading.Event, seed: int) -> None:
@@ -177,6 +183,7 @@ def watch(port: int, run_ids: list[str], tally: Tally, over: threading.Event, se
         except OSError as error:
             tally.faults.append(repr(error))
             connection.close()
+            over.wait(1)
             continue
         pause_ms = 1000.0
         if status == 200:
@@ -237,6 +244,7 @@ def look_at(workspace: Workspace, server: subprocess.Popen[bytes], until: float)
             "first_quarter": round(float(np.mean(memory[:part])) / 1e6, 1),
             "last_quarter": round(float(np.mean(memory[-part:])) / 1e6, 1),
             "most": round(max(memory) / 1e6, 1),
+            "by_minute": [round(bytes_ / 1e6, 1) for bytes_ in memory[:: round(60 / LOOK_SECONDS)]],
         },
         "open_files": {"first_quarter": max(files[:part]), "last_quarter": max(files[-part:])},
         "threads": {"first_quarter": max(threads[:part]), "last_quarter": max(threads[-part:])},
