@@ -217,8 +217,12 @@ class ForkPoint:
 
 
 def fork_point(workspace: Workspace, run_id: str, step: int) -> ForkPoint:
-    """What a fork from this checkpoint begins with. Raises UserError where there is no whole one."""
-    return _fork_point(_whole_checkpoint(run_folder(workspace, run_id), step))
+    """What a fork from this checkpoint begins with. Cheap: whether its weights are whole is looked at when it is forked.
+
+    Raises:
+        UserError: there is no such checkpoint, or its settings cannot be read.
+    """
+    return _fork_point(find_checkpoint(run_folder(workspace, run_id), step))
 
 
 def present_config(workspace: Workspace, record: JobRecord) -> RunConfig:
@@ -265,10 +269,15 @@ def _require_steps(record: JobRecord) -> None:
 
 
 def _fork_point(checkpoint: CheckpointInfo) -> ForkPoint:
-    config = load_config((checkpoint.path / _CHECKPOINT_CONFIG).read_bytes())
-    state = json.loads((checkpoint.path / _CHECKPOINT_STATE).read_text(encoding="utf-8"))
-    end = state.get("total_steps")
-    return ForkPoint(config, end is not None and end <= checkpoint.step)
+    try:
+        config = load_config((checkpoint.path / _CHECKPOINT_CONFIG).read_bytes())
+        end = json.loads((checkpoint.path / _CHECKPOINT_STATE).read_bytes()).get("total_steps")
+        return ForkPoint(config, end is not None and end <= checkpoint.step)
+    except UserError:
+        raise
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        what = f"The settings of this checkpoint cannot be read: {type(error).__name__}"
+        raise UserError(what, value=checkpoint.path.name, remedy="Choose another checkpoint") from error
 
 
 def _nothing_left(budget: str, step: int) -> UserError:

@@ -23,9 +23,6 @@ USUAL_VALIDATION_FRACTION = 0.1
 SHORTEST_WINDOW_TOKENS = 3
 """The shortest context that a run may have, two tokens, and the one to predict."""
 
-FAR_FROM_FRACTION = 0.1
-"""A validation part larger than asked for by more than this share of the text is worth a word."""
-
 _BIN_BITS = 20
 
 
@@ -134,12 +131,12 @@ def _short_for_context(split: Split, context_length: int) -> UserError | None:
 
 
 def _large_for_fraction(split: Split, fraction: float) -> UserError | None:
-    """Of a few unequal documents a large one may have to go to validation."""
+    """Of a few unequal documents the large one may be kept for validation, so that training gets the smaller part."""
     share = split.validation_characters / (split.train_characters + split.validation_characters)
-    if share - fraction <= FAR_FROM_FRACTION:
+    if share <= max(0.5, fraction):
         return None
     return UserError(
-        "Much of the text is kept for validation, since documents are not cut in two and these are few and of unequal length",
+        "Most of the text is kept for validation, since documents are not cut in two and these are few and of unequal length",
         value=f"{share:.0%} of the characters",
         limit=f"{fraction:.0%} asked for (data.validation_fraction)",
         remedy="Bring more or shorter documents, or import the text as one document",

@@ -51,11 +51,13 @@ function curveTraces(data, run, series, theme, several) {
     traces.push({ ...edge, y: there(series.high).map(convert), fill: 'tonexty', fillcolor: shade });
   }
   const y = series.y.map(convert);
+  // Zoomed in so far that each point stands for itself, the value as measured stands beside the smoothed one.
+  const text = series.low?.map((low, index) => low !== null && low === series.high[index] ? ` (${convert(low).toPrecision(5)} measured)` : '');
   traces.push({
-    ...common, y, name, cliponaxis: !exact, mode: exact || y.length === 1 ? 'lines+markers' : 'lines', customdata: series.steps ?? series.x,
+    ...common, y, text, name, cliponaxis: !exact, mode: exact || y.length === 1 ? 'lines+markers' : 'lines', customdata: series.steps ?? series.x,
     line: { color, width: exact ? 1.5 : 2, dash: exact ? 'dot' : run.dash },
     marker: { color: exact ? theme.ground : color, size: y.length > 80 ? 3 : 7, line: { color, width: 2 } },
-    hovertemplate: `%{y:${data.y_hover}}${data.y_suffix}<extra>${name}</extra>`,
+    hovertemplate: `%{y:${data.y_hover}}${data.y_suffix}${text ? '%{text}' : ''}<extra>${name}</extra>`,
   });
   const last = y.findLastIndex((value) => value !== null);
   const isNamed = last >= 0 && (data.colors[series.key] || (several && series.key === data.keys[0]));

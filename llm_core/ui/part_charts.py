@@ -76,6 +76,8 @@ def layer_chart(known_keys: Sequence[str], measure: str) -> Chart | None:
 def speed_charts(known_keys: Sequence[str]) -> list[Chart]:
     """Tokens per second, and the share of the machine's full speed where it is known."""
     steady = "Level is healthy. Evaluation, samples and the first step, which warms up, are left out."
+    if "mfu" not in known_keys:
+        steady += " The share of full speed (MFU) is drawn for devices whose peak is known."
     charts = [Chart(["tokens_per_second"], steady)]
     if "mfu" in known_keys:
         caption = (

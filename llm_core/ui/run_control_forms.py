@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from llm_core.backend import run_commands
+from llm_core.config.errors import UserError
 from llm_core.config.live_settings import BUDGET_SETTINGS, LIVE_SETTINGS, is_forkable, values_of
 from llm_core.config.overrides import write_value
 from llm_core.config.run import RunConfig
@@ -19,7 +20,7 @@ from llm_core.ui.forms import setting_widget
 from llm_core.ui.guards import current_author, require
 from llm_core.ui.launch import intention, open_started
 from llm_core.ui.run_wishes import ask, value_words
-from llm_core.ui.states import attempt, literal
+from llm_core.ui.states import attempt, literal, show_error
 from llm_core.workspace.checkpoints import CheckpointInfo
 from llm_core.workspace.job_record import FINISHED, HELD, JobRecord
 from llm_core.workspace.paths import Workspace
@@ -88,7 +89,11 @@ def fork_form(workspace: Workspace, record: JobRecord, checkpoints: list[Checkpo
     step = st.selectbox(
         "From the checkpoint after step", steps, format_func="{:,}".format, key=f"fork-step-{record.id}"
     )
-    begins = run_commands.fork_point(workspace, record.id, step)
+    try:
+        begins = run_commands.fork_point(workspace, record.id, step)
+    except UserError as error:  # damaged, or thinned away since the page was drawn
+        show_error(error)
+        return
     rows = {
         row.path: row
         for row in describe_run(begins.config.model.kind, begins.config.objective.kind)

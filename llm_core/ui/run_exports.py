@@ -19,6 +19,7 @@ from llm_core.ui.guards import asking
 from llm_core.web.run_downloads import archive_address, points_address
 from llm_core.web.vendor import plotly_source
 from llm_core.workspace.job_record import JobRecord
+from llm_core.workspace.metrics_read import segments
 from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.runs import folder_bytes, run_folder
 
@@ -45,6 +46,14 @@ def run_exports(record: JobRecord, *, verdict: str = "", shown: Sequence[ShownCh
         width="stretch",
         help="Every key, every logged step, not thinned: key, step, tokens, seconds, value.",
     )
+    if len(segments(folder)) > 1:
+        st.link_button(
+            "And what was given up (CSV)",
+            points_address(record.id, with_abandoned=True),
+            icon=":material/table_chart:",
+            width="stretch",
+            help="The same with the stretches that a way back or a resume gave up, so that a step may stand more than once.",
+        )
     _page(
         "Report (HTML)",
         f"{record.name}-report.html",

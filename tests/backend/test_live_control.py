@@ -248,6 +248,13 @@ def test_a_fork_begins_with_the_settings_of_its_checkpoint(workspace: Workspace,
     first, last = (fork_point(workspace, parent.id, step) for step in (20, 40))
     assert (first.config.optimizer.learning_rate, first.is_end) == (1e-3, False)
     assert (last.config.optimizer.learning_rate, last.is_end) == (3e-4, True)
+    for name, content in (("state.json", "[]"), ("config.json", "{")):
+        damaged = find_checkpoint(run_folder(workspace, parent.id), 20).path / name
+        whole = damaged.read_bytes()
+        damaged.write_text(content, encoding="utf-8")
+        with pytest.raises(UserError):
+            fork_point(workspace, parent.id, 20)
+        damaged.write_bytes(whole)
     by_tokens = queue(workspace, "by-tokens", "training.max_steps=null", f"training.max_tokens={30 * 4 * 16}")
     play(workspace, by_tokens, tokens)
     end = find_checkpoint(run_folder(workspace, by_tokens.id)).step

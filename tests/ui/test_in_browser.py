@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -112,6 +113,11 @@ def test_units_guides_and_band(page: Page, stage: Stage, run: LiveRun) -> None:
     assert [shape["y0"] for shape in layout["shapes"]] == [4.0]
     assert [note["text"] for note in layout["annotations"]] == ["chance: 4.0"]
     assert page.evaluate("() => document.querySelector('.js-plotly-plot').data.filter(t => t.meta.band).length") == 2
+    said = page.evaluate(
+        "() => document.querySelector('.js-plotly-plot').data.find(t => t.meta.key === 'train_loss' && t.name).text[5]"
+    )
+    measured = read_points(run.folder, "train_loss").value[5] / math.log(2)
+    assert said == f" ({measured:#.5g} measured)", "beside the smoothed value stands what was measured"
     label = page.locator(".gb-box").get_attribute("aria-label")
     assert label is not None and label.startswith("loss, bits per byte by step: training ")
 
