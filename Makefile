@@ -22,7 +22,7 @@ run: $(READY)
 
 test: $(READY_DEV)
 	$(BIN)/python -m pytest -n 3 $(BY_FILE) -m "not e2e" -q
-	$(BIN)/python -m pytest $(WITH_BROWSER) -n 3 $(BY_FILE) -m e2e -q
+	$(BIN)/python -m pytest $(WITH_BROWSER) -n 2 $(BY_FILE) -m e2e -q
 
 lint: $(READY_DEV)
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from llm_core.config.presets import find_preset
 from llm_core.quantities import large
 from llm_core.ui.launch import new_intention, start_and_watch, train_from_code
 from llm_core.ui.queue_view import show_queue
+from llm_core.ui.refreshing import refreshed
 from llm_core.ui.run_rows import ended_run_row, running_run_row
 from llm_core.ui.run_summaries import summaries_of
 from llm_core.ui.states import page_head
@@ -63,7 +64,7 @@ def minutes_in_words(seconds: float) -> str:
     return "a minute" if minutes == 1 else f"{minutes} minutes"
 
 
-@st.fragment(run_every=2.0)
+@refreshed(2.0)
 def now() -> None:
     """Runs that are under way or paused."""
     with Registry(workspace) as registry:

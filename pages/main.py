@@ -9,6 +9,7 @@ import streamlit as st
 
 from llm_core.config.errors import UserError
 from llm_core.ui.guards import asks_for_password, current_role
+from llm_core.ui.refreshing import refreshed
 from llm_core.ui.run_notice import watch_for_ends
 from llm_core.ui.states import show_error
 from llm_core.ui.status import REFRESH_SECONDS, status_block
@@ -92,7 +93,7 @@ def logo() -> None:
     )
 
 
-@st.fragment(run_every=REFRESH_SECONDS)
+@refreshed(REFRESH_SECONDS)
 def living_frame() -> None:
     """What changes while the page stays: the status, and the wordmark, because a change of theme runs no page."""
     if current_role() is None:

@@ -5,6 +5,7 @@ import streamlit as st
 from llm_core.ui.export_form import export_part
 from llm_core.ui.queue_view import show_queue
 from llm_core.ui.race_form import race_form
+from llm_core.ui.refreshing import refreshed
 from llm_core.ui.run_comparison import best_first, settings_table, show_results
 from llm_core.ui.run_deletion import archive_button, delete_button, tell_outcome
 from llm_core.ui.run_overlay import show_overlay, show_sweep
@@ -86,7 +87,7 @@ if not runs:
 else:
     # Steps and losses of what is under way come by themselves; a table at rest is left alone.
     is_at_rest = all(run.summary.state in FINAL for run in runs)
-    st.fragment(body, run_every=None if is_at_rest else LIVE_SECONDS)(workspace)
+    refreshed(None if is_at_rest else LIVE_SECONDS)(body)(workspace)
 from_code(
     "glassbox runs\n"
     "glassbox race --on python-reference --minutes 2 --seeds 3 rnn lstm transformer\n"

@@ -17,6 +17,7 @@ from llm_core.text.library import list_datasets
 from llm_core.text.tokenizer_interface import visible_bytes
 from llm_core.text.visible import visible_white_space
 from llm_core.ui.link import asked, settle, tell
+from llm_core.ui.refreshing import refreshed
 from llm_core.ui.states import literal, show_error
 from llm_core.ui.token_view import ShownToken, token_view
 from llm_core.workspace.paths import Workspace, open_workspace
@@ -29,7 +30,7 @@ _WHO = (
 )
 
 
-@st.fragment
+@refreshed()
 def bpe_lesson(workspace: Workspace, text: str) -> None:
     """The section; the link carries the text to learn from and the number of merges."""
     st.subheader("Watch merges being learned", help=_WHO)

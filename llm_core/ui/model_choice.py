@@ -14,6 +14,7 @@ from llm_core.config.run import config_from_dict
 from llm_core.models.families import families
 from llm_core.text.tokenizer_interface import TextTokenizer
 from llm_core.text.tokenizers import tokenizer_from_json
+from llm_core.ui.refreshing import refreshed
 from llm_core.ui.states import choose_run, empty_place, literal, record_or_rerun
 from llm_core.workspace.checkpoints import CheckpointInfo, list_checkpoints
 from llm_core.workspace.job_record import JobRecord
@@ -85,7 +86,7 @@ def choose_model(workspace: Workspace, nothing_yet: str) -> ChosenRun | None:
     return None
 
 
-@st.fragment(run_every=2.0)
+@refreshed(2.0)
 def _wait_for_checkpoint(workspace: Workspace, run_id: str, folder: Path) -> None:
     st.info(
         "This run has no checkpoint yet. The first one comes with its first evaluation; this page then goes on by itself.",

@@ -12,6 +12,7 @@ from llm_core.backend.jobs import require_editable, stop_job
 from llm_core.models.families import families
 from llm_core.ui.guards import current_author, may, require
 from llm_core.ui.queue_edit import open_on_train
+from llm_core.ui.refreshing import refreshed
 from llm_core.ui.run_summaries import ago
 from llm_core.ui.states import attempt, literal
 from llm_core.workspace.checkpoints import list_checkpoints
@@ -26,7 +27,7 @@ SHOWN_RUNS = 6
 FIRST, UP, DOWN, EDIT, CANCEL = "Make it the next", "Move up", "Move down", "Change its settings", "Take it out"
 
 
-@st.fragment(run_every=REFRESH_SECONDS)
+@refreshed(REFRESH_SECONDS)
 def show_queue(workspace: Workspace) -> None:
     """The waiting runs, the next one first; nothing where none waits."""
     with Registry(workspace) as registry:

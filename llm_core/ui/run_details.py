@@ -21,6 +21,7 @@ from llm_core.config.schema import describe_run
 from llm_core.quantities import size
 from llm_core.text.known_words import known_share, known_words
 from llm_core.text.token_set import TokenSet, open_token_set
+from llm_core.ui.refreshing import refreshed
 from llm_core.ui.states import literal
 from llm_core.workspace.job_record import JobRecord
 from llm_core.workspace.metrics_read import Sample, events, samples
@@ -71,7 +72,7 @@ def show_log(record: JobRecord, folder: Path) -> None:
 
 def _refreshed(record: JobRecord, show: Callable[Parameters, None]) -> Callable[Parameters, None]:
     """The same, shown anew every few seconds while the run is under way."""
-    return st.fragment(run_every=None if record.is_final else REFRESH_SECONDS)(show)
+    return refreshed(None if record.is_final else REFRESH_SECONDS)(show)
 
 
 def _samples(run_id: str, folder: Path, token_folder: str | None, *, is_final: bool) -> None:

@@ -11,6 +11,7 @@ from llm_core.config.objective_words import objective_words
 from llm_core.models.families import families
 from llm_core.quantities import duration, three_digits
 from llm_core.ui.guards import may
+from llm_core.ui.refreshing import refreshed
 from llm_core.ui.run_controls import run_controls
 from llm_core.ui.run_wishes import show_answers
 from llm_core.ui.states import literal, record_or_rerun
@@ -27,7 +28,7 @@ _LOSS_HELP = (
 
 def run_head(workspace: Workspace, record: JobRecord) -> None:
     """The head of one run. The whole page runs anew when the run's state changes."""
-    head = st.fragment(run_every=None if record.is_final else REFRESH_SECONDS)(_head)
+    head = refreshed(None if record.is_final else REFRESH_SECONDS)(_head)
     head(workspace, record.id, record.state)
     run_controls(workspace, record)
 

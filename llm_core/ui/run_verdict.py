@@ -13,6 +13,7 @@ from llm_core.backend.run_commands import present_config
 from llm_core.backend.verdict import band_remark, first_loss_remark, verdict_of_figures
 from llm_core.training.health_verdict import Verdict
 from llm_core.ui.health_notices import notices_of, show_notices
+from llm_core.ui.refreshing import refreshed
 from llm_core.ui.run_view import RunView
 from llm_core.ui.states import literal, record_or_rerun
 from llm_core.web.run_history import verdict_of_run
@@ -40,7 +41,7 @@ _MARKS = {
 def show_verdict(view: RunView) -> None:
     """The words of one run; the page runs anew when the n-gram levels have come."""
     waits = _waits_for_levels(view)
-    show = st.fragment(run_every=REFRESH_SECONDS if waits or not view.record.is_final else None)(_show)
+    show = refreshed(REFRESH_SECONDS if waits or not view.record.is_final else None)(_show)
     show(view)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from llm_core.quantities import duration
+from llm_core.ui.refreshing import refreshed
 from llm_core.ui.states import literal
 from llm_core.web.device_sampler import shared_sampler
 from llm_core.workspace.job_progress import read_progress
@@ -63,7 +64,7 @@ def status_block() -> None:
     st.caption(f":material/folder: {literal(_short(workspace.root))}", help="Everything is kept in this folder.")
 
 
-@st.fragment(run_every=REFRESH_SECONDS)
+@refreshed(REFRESH_SECONDS)
 def status_line() -> None:
     """The same in one line, for pages that are read on a phone, where the sidebar is closed."""
     activities, waiting = current_activities(open_workspace())

@@ -18,6 +18,7 @@ from llm_core.quantities import duration, size, three_digits
 from llm_core.text.progress import UNITS, progress_words
 from llm_core.text.uploads import sweep_uploads
 from llm_core.ui.guards import may, require
+from llm_core.ui.refreshing import refreshed
 from llm_core.ui.states import attempt, literal, show_error
 from llm_core.workspace.job_progress import is_cancelled, read_progress
 from llm_core.workspace.job_record import FAILED, FINISHED, HELD, QUEUED, JobRecord
@@ -65,7 +66,7 @@ def unfinished_jobs(workspace: Workspace, kind: str) -> list[JobRecord]:
 def show_text_jobs(workspace: Workspace, kind: str) -> None:
     """Everything of this kind that is under way, and the outcome of what has just ended."""
     shown = [record.id for record in unfinished_jobs(workspace, kind)]
-    st.fragment(run_every=_REFRESH_SECONDS if shown else None)(_under_way)(workspace, kind, shown)
+    refreshed(_REFRESH_SECONDS if shown else None)(_under_way)(workspace, kind, shown)
     with Registry(workspace) as registry:
         ended = [record for record in registry.jobs(kind) if record.is_final]
     if st.session_state.get(f"mine-{kind}") in [record.id for record in ended]:

@@ -21,6 +21,7 @@ from llm_core.quantities import duration, large, size, three_digits
 from llm_core.training.schedules import learning_rate
 from llm_core.ui.guards import may, require
 from llm_core.ui.network import network_of
+from llm_core.ui.refreshing import refreshed
 from llm_core.ui.states import literal
 from llm_core.workspace.paths import Workspace
 
@@ -59,7 +60,7 @@ def show_figures(workspace: Workspace, config: RunConfig) -> None:
     state = measurement_of(workspace, config)
     waits = state in ("measuring", "possible") and may("measure")
 
-    @st.fragment(run_every=_TICK_SECONDS if waits else None)
+    @refreshed(_TICK_SECONDS if waits else None)
     def figures() -> None:
         now = measurement_of(workspace, config) if waits else state
         if now == "possible" and may("measure"):

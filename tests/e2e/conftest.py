@@ -26,6 +26,8 @@ from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.registry import Registry
 from tests.cli.support import call
 
+# On a machine with other work a page may take its time; what is there at once is waited for no longer by this.
+expect.set_options(timeout=20_000)
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "test-artifacts"
 PAGES = ("home", "data", "tokenizer", "train", "monitor", "runs", "attention", "playground")
