@@ -171,7 +171,7 @@ function layoutOf(data, theme, narrow, { ends, marks, named }, yRange, pickedX) 
     annotations: [
       ...guides.map((guide) => label({
         xref: 'paper', x: 1, xanchor: 'right', y: place(guide.value), yanchor: 'bottom', name: 'guide', text: escaped(guide.label),
-        bgcolor: tinted(theme.ground, 0.5),
+        bgcolor: tinted(theme.ground, 0.75),
       })),
       ...spread(shownEnds, place, yRange, height).map((end) => label({ ...end, y: place(end.y), xanchor: 'left', xshift: 6, name: 'end', font: { ...font, color: end.tint } })),
     ],

@@ -130,11 +130,13 @@ def fork_form(workspace: Workspace, record: JobRecord, checkpoints: list[Checkpo
         attempt(fork)
 
 
-def back_form(workspace: Workspace, record: JobRecord, checkpoints: list[CheckpointInfo]) -> None:
-    """A checkpoint, and what going back to it removes."""
+def back_form(
+    workspace: Workspace, record: JobRecord, earlier: list[CheckpointInfo], checkpoints: list[CheckpointInfo]
+) -> None:
+    """One of the earlier checkpoints, and what of all of them going back to it removes."""
     step = st.selectbox(
         "To the checkpoint after step",
-        [info.step for info in reversed(checkpoints)],
+        [info.step for info in reversed(earlier)],
         format_func="{:,}".format,
         key=f"back-step-{record.id}",
     )

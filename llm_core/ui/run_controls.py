@@ -46,8 +46,11 @@ def run_controls(workspace: Workspace, record: JobRecord) -> None:
         if checkpoints:
             with st.popover("Fork", icon=":material/fork_right:", help="A new run that goes on from a checkpoint"):
                 fork_form(workspace, record, checkpoints)
+        # A run that rests stands at its newest one.
+        earlier = checkpoints if is_busy else checkpoints[:-1]
+        if earlier:
             with st.popover("Go back", icon=":material/undo:", help="Train on from an earlier checkpoint"):
-                back_form(workspace, record, checkpoints)
+                back_form(workspace, record, earlier, checkpoints)
         if is_busy and is_network:
             _more_menu(workspace, record)
 

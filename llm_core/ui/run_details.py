@@ -150,9 +150,11 @@ def _events(folder: Path) -> None:
             "step": pd.Series([event.step for event in newest_first], dtype="Int64"),
             "kind": [_kind_words(event.kind) for event in newest_first],
             "what": [event.message for event in newest_first],
-            "by": [str(event.data.get("author", "")) for event in newest_first],
         }
     )
+    authors = [str(event.data.get("author") or "") for event in newest_first]
+    if any(authors):
+        table["by"] = authors
     st.dataframe(table, hide_index=True)
 
 

@@ -111,15 +111,17 @@ def studio_home(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> P
     return home
 
 
+def train_here(home: Path, name: str, *settings: str) -> None:
+    """A finished run, made in this process, whose next run finds the libraries loaded."""
+    sets = [part for value in settings for part in ("--set", value)]
+    done = call(dict(os.environ), "--workspace", str(home), "train", "--name", name, *sets, "--foreground", "--json")
+    assert done.returncode == 0, done.stderr
+
+
 def _train_studio(home: Path) -> None:
     for kind in ("transformer", "lstm"):
-        family = ["model.kind=" + kind, *(["model.num_heads=2"] if kind == "transformer" else [])]
-        sets = [part for value in [*family, *STUDIO_RUN] for part in ("--set", value)]
-        # In this process: the second run finds its libraries loaded.
-        done = call(
-            dict(os.environ), "--workspace", str(home), "train", "--name", kind, *sets, "--foreground", "--json"
-        )
-        assert done.returncode == 0, done.stderr
+        heads = ["model.num_heads=2"] if kind == "transformer" else []
+        train_here(home, kind, f"model.kind={kind}", *heads, *STUDIO_RUN)
 
 
 @pytest.fixture(scope="session")

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import Server, open_page, settled
+from tests.e2e.conftest import Server, open_page, settled, train_here
 from tests.e2e.test_playground_and_attention import PLACE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 RUN = (
-    *("name=backwards", "model.kind=encoder-decoder", "objective.kind=sequence-to-sequence", "model.num_layers=2"),
+    *("model.kind=encoder-decoder", "objective.kind=sequence-to-sequence", "model.num_layers=2"),
     *("model.num_decoder_layers=3", "model.num_heads=2", "model.hidden_size=16", "data.dataset=synthetic-reversal"),
     *("data.context_length=24", "training.batch_size=8", "training.max_steps=30", "training.eval_interval=30"),
 )
@@ -28,10 +26,7 @@ ADDRESS = "attention?run=backwards&text=abcdefghij&answer=jih"
 def across(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server over a workspace with one run of pairs."""
     home: Path = tmp_path_factory.mktemp("across") / "home"
-    sets = [part for value in RUN for part in ("--set", value)]
-    command = [sys.executable, "-m", "llm_core.cli", "--workspace", str(home), "train", *sets, "--foreground"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stderr
+    train_here(home, "backwards", *RUN)
     server = Server(home)
     server.start()
     yield server

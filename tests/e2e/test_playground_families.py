@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from llm_core.text.hidden_places import GAP, MASK
-from tests.e2e.conftest import Server, open_page, settled
+from tests.e2e.conftest import Server, open_page, settled, train_here
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -26,10 +24,7 @@ def families(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """A server over a workspace with an encoder and an encoder-decoder that fills gaps."""
     home = tmp_path_factory.mktemp("families") / "home"
     for kind in ("encoder", "encoder-decoder"):
-        sets = [part for value in (f"model.kind={kind}", *RUN) for part in ("--set", value)]
-        command = [sys.executable, "-m", "llm_core.cli", "--workspace", str(home), "train", "--name", kind]
-        done = subprocess.run([*command, *sets, "--foreground", "--json"], capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
+        train_here(home, kind, f"model.kind={kind}", *RUN)
     server = Server(home)
     server.start()
     yield server

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-import subprocess
-import sys
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from llm_core.text.library import open_documents
 from llm_core.workspace.metrics_read import read_points, samples
 from llm_core.workspace.paths import open_workspace
 from llm_core.workspace.runs import run_folder
+from tests.cli.support import call
 from tests.e2e.conftest import Server, open_page, run_named, settled
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -39,8 +39,8 @@ def trace(page: Page, key: str) -> list[tuple[float, float]]:
 
 
 def metrics_csv(home: Path, run: str, key: str, target: Path) -> list[tuple[int, float]]:
-    command = [sys.executable, "-m", "llm_core.cli", "--workspace", str(home), "metrics", run, "--key", key]
-    subprocess.run([*command, "--csv", str(target)], check=True, capture_output=True, timeout=60)
+    done = call(dict(os.environ), "--workspace", str(home), "metrics", run, "--key", key, "--csv", str(target))
+    assert done.returncode == 0, done.stderr
     with target.open(newline="") as file:
         return [(int(row["step"]), float(row["value"])) for row in csv.DictReader(file)]
 
