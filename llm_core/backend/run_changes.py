@@ -25,12 +25,18 @@ class RunChange:
     setting: str
     before: Any
     after: Any
+    command: str = ""
+    """Those of one command were changed together."""
+    author: str = ""
 
 
 def changes_of(folder: Path) -> list[RunChange]:
     """The changes that hold, oldest first: what a roll-back undid is left out."""
     return [
-        RunChange(event.step or 0, str(event.data["setting"]), event.data.get("before"), event.data.get("after"))
+        RunChange(
+            *(event.step or 0, str(event.data["setting"]), event.data.get("before"), event.data.get("after")),
+            *(str(event.data.get("command", "")), str(event.data.get("author", ""))),
+        )
         for event in changes_in_force(events(folder, kinds=_TOLD_BY))
     ]
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from llm_core.backend.jobs import stop_job
 from llm_core.backend.launcher import start_supervisor
+from llm_core.backend.run_changes import RunChange, changes_of
 from llm_core.config.errors import Refused, UserError
 from llm_core.config.live_settings import BUDGET_SETTINGS, changed_fork, changed_live, values_of
 from llm_core.config.run import RunConfig, config_from_dict, load_config
@@ -24,7 +25,7 @@ from llm_core.workspace import commands
 from llm_core.workspace.checkpoints import CheckpointInfo, checkpoint_path, find_checkpoint, verify_checkpoint
 from llm_core.workspace.job_record import FINISHED, PAUSED, QUEUED, STARTING, STOPPED, JobRecord
 from llm_core.workspace.lineage import Lineage, write_lineage
-from llm_core.workspace.metrics_read import Ack, Event, acks, changes_in_force, events
+from llm_core.workspace.metrics_read import Ack, acks
 from llm_core.workspace.paths import Workspace
 from llm_core.workspace.registry import Registry
 from llm_core.workspace.runs import run_folder
@@ -94,7 +95,7 @@ def undo_change(workspace: Workspace, run_id: str, author: str = "") -> str:
     made = last_change(run_folder(workspace, run_id))
     if not made:
         raise Refused("No setting of this run was changed on the way", value=run_id)
-    return change_run(workspace, run_id, {str(event.data["setting"]): event.data["before"] for event in made}, author)
+    return change_run(workspace, run_id, {change.setting: change.before for change in made}, author)
 
 
 def roll_back_run(workspace: Workspace, run_id: str, step: int, author: str = "") -> str:
@@ -228,14 +229,14 @@ def fork_point(workspace: Workspace, run_id: str, step: int) -> ForkPoint:
 def present_config(workspace: Workspace, record: JobRecord) -> RunConfig:
     """The settings that a run has now: those it began with, and every change since that no roll-back undid."""
     config = config_from_dict(record.config)
-    made = changes_in_force(events(run_folder(workspace, record.id)))
-    return changed_live(config, {str(event.data["setting"]): event.data["after"] for event in made}) if made else config
+    made = changes_of(run_folder(workspace, record.id))
+    return changed_live(config, {change.setting: change.after for change in made}) if made else config
 
 
-def last_change(folder: Path) -> list[Event]:
+def last_change(folder: Path) -> list[RunChange]:
     """The settings that were changed last, together, and not taken back by a way back; empty where there are none."""
-    made = changes_in_force(events(folder))
-    return [event for event in made if event.data.get("command") == made[-1].data.get("command")]
+    made = changes_of(folder)
+    return [change for change in made if change.command == made[-1].command]
 
 
 def waiting_wishes(folder: Path) -> list[commands.Command]:

@@ -42,7 +42,7 @@ def asks_for_password() -> bool:
 
 def current_author() -> str:
     """Who asks, as commands keep it: the address of the account that signed in, else the dashboard."""
-    account = StreamlitAccounts().account_of(st.context.cookies)
+    account = _policy().account_of(st.context.cookies)
     return "dashboard" if account is None else account.email
 
 

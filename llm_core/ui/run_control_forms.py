@@ -69,11 +69,10 @@ def _undo(workspace: Workspace, record: JobRecord, labels: Mapping[str, str]) ->
     if not made:
         return
     told = [
-        f"{labels.get(str(event.data['setting']), event.data['setting'])} {value_words(event.data['before'])} → "
-        f"{value_words(event.data['after'])}"
-        for event in made
+        f"{labels.get(change.setting, change.setting)} {value_words(change.before)} → {value_words(change.after)}"
+        for change in made
     ]
-    st.caption(literal(f"Last: {', '.join(told)} at step {made[0].step or 0:,}"))
+    st.caption(literal(f"Last: {', '.join(told)} at step {made[0].step:,}"))
 
     def undo() -> str:
         require("change-run")

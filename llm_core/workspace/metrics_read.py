@@ -296,7 +296,9 @@ def last_tried_step(run_folder: Path) -> int:
     """The last step whose batch was read: one more than were made where the next one was not finite; 0 before the first."""
     beat = heartbeat(run_folder)
     made = int(beat.progress.get("step") or 0) if beat is not None else 0
-    is_tried = any(event.kind == "diverged" and event.step == made + 1 for event in events(run_folder))
+    is_tried = any(
+        event.kind == "diverged" and event.step == made + 1 for event in events(run_folder, kinds=("diverged",))
+    )
     return made + is_tried
 
 

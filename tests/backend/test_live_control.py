@@ -232,14 +232,14 @@ def test_a_change_of_several_settings_is_undone_as_one(workspace: Workspace, tok
         undo_change(workspace, run.id)
     play(workspace, run, tokens, {5: ("set", {RATE: 3e-4, "model.dropout": 0.0}), 9: ("pause", {})})
     folder = run_folder(workspace, run.id)
-    assert [event.data["setting"] for event in last_change(folder)] == [RATE, "model.dropout"]
+    assert [change.setting for change in last_change(folder)] == [RATE, "model.dropout"]
     command = undo_change(workspace, run.id, "a person")
     assert [(wish.id, wish.args) for wish in waiting_wishes(folder)] == [(command, {RATE: 1e-3, "model.dropout": 0.2})]
     resume_run(workspace, run.id, foreground=True)
     assert play(workspace, run, tokens).state == "finished" and not waiting_wishes(folder)
     present = present_config(workspace, run)
     assert (present.optimizer.learning_rate, present.model.dropout) == (1e-3, 0.2)  # pyright: ignore
-    assert {event.data["author"] for event in last_change(folder)} == {"a person"}
+    assert {change.author for change in last_change(folder)} == {"a person"}
 
 
 def test_a_fork_begins_with_the_settings_of_its_checkpoint(workspace: Workspace, tokens: TokenSet) -> None:

@@ -28,7 +28,7 @@ def test_changes_hold_unless_a_way_back_undid_them(tmp_path: Path) -> None:
         changed(writer, 30, BATCH, 4, 8)
         writer.event("rolled_back", "Back to 20.", step=20, data={"from_step": 40, "to_step": 20})
     (kept,) = changes_of(tmp_path)
-    assert kept == RunChange(10, RATE, 0.01, 0.001)
+    assert kept == RunChange(10, RATE, 0.01, 0.001, "c10", "test")
     assert spoken_changes([kept]) == f"after step 10: {RATE} 0.01 → 0.001" and spoken_changes([]) == ""
 
 

@@ -55,14 +55,20 @@ def on_a_gpu(folder: Path) -> None:
     (folder / STATE_FILE).write_text(json.dumps(state), encoding="utf-8")
 
 
+def without_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a machine without any says, also on one that has some."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
 def test_on_the_same_machine_there_is_nothing_to_say(checkpoint: Path) -> None:
     notices: list[str] = []
     assert restore_trainer(checkpoint, TOKENS, LSTM_OBJECTIVE, notices.append).run_step().step == 4
     assert not notices
 
 
-@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="the missing device is here")
-def test_a_missing_gpu_is_named_and_the_run_goes_on(checkpoint: Path) -> None:
+def test_a_missing_gpu_is_named_and_the_run_goes_on(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_gpus(monkeypatch)
     on_a_gpu(checkpoint)
     notices: list[str] = []
     trainer = restore_trainer(checkpoint, TOKENS, LSTM_OBJECTIVE, notices.append)
@@ -79,9 +85,8 @@ def test_a_checkpoint_of_weights_alone_is_refused_with_a_remedy(checkpoint: Path
     assert "weights only" in raised.value.what and raised.value.remedy
 
 
-def test_a_wish_for_a_missing_device_is_refused_at_the_start() -> None:
-    if torch.cuda.is_available():
-        pytest.skip("the device is here")
+def test_a_wish_for_a_missing_device_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_gpus(monkeypatch)
     config = apply_overrides(RunConfig(), ["hardware.device=cuda"])
     with pytest.raises(UserError) as raised:
         Trainer(config, TOKENS, plain_objective(config))
